@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::{DatumId, DatumKey, Digest, InputsDigest, RecordId},
-    job::DatumStatus,
+    job::DatumOutcome,
     name::PipelineName,
     time::Millis,
 };
@@ -36,7 +36,7 @@ pub struct KnownDatum {
     /// What it read.
     pub inputs: InputsDigest,
     /// How it ended.
-    pub status: DatumStatus,
+    pub outcome: DatumOutcome,
     /// Its result.
     pub result: ResultRef,
 }
