@@ -169,6 +169,9 @@ pub struct JobManifest {
     pub status: JobStatus,
     /// Its datums.
     pub counts: JobCounts,
+    /// Mean time of a datum that ran, in this job or the last one that ran any: what estimates are made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datum_wall: Option<Millis>,
     /// Tree of [`DatumEntry`] by datum id.
     pub datums: TreeId,
     /// Tree of datum ids by output path: who wrote what.
@@ -299,6 +302,8 @@ pub struct FinishedDatum {
     pub record: RecordId,
     /// The facts of its run.
     pub facts: Digest,
+    /// How long its last try took.
+    pub wall: Millis,
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<DatumFailure>,
