@@ -37,11 +37,20 @@ pub(crate) fn empty_cmd(at: Span) -> Diagnostic {
         .help("write the program and its arguments, for example `cmd: [python3, main.py]`")
 }
 
+pub(crate) fn missing_cmd(at: Span) -> Diagnostic {
+    Diagnostic::error(EMPTY_CMD, "this transform has no `cmd`: nothing would run")
+        .at(at, "")
+        .help("write the program and its arguments, for example `cmd: [python3, main.py]`")
+}
+
 pub(crate) fn one_word_cmd(at: Span, word: &str) -> Diagnostic {
     let words: Vec<&str> = word.split_whitespace().collect();
     Diagnostic::warning(ONE_WORD_CMD, format!("the program's name would be `{word}`, spaces included"))
         .at(at, "")
-        .help(format!("there is no shell: write `cmd: [{}]`, or `cmd: [sh]` and the line in `stdin`", words.join(", ")))
+        .help(format!(
+            "there is no shell: write `cmd: [{}]`, or `cmd: [sh]` and the line in `stdin`",
+            words.join(", ")
+        ))
 }
 
 pub(crate) fn no_input(at: Span) -> Diagnostic {

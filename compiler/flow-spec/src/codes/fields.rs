@@ -118,14 +118,18 @@ pub(crate) fn bad_duration(at: Span, name: &str, wrote: &str) -> Diagnostic {
 
 pub(crate) fn not_a_document(at: Span, found: &str) -> Diagnostic {
     Diagnostic::error(NOT_A_DOCUMENT, format!("a document must be an object, not {found}")).at(at, "").help(
-        format!("write a manifest (`apiVersion: {API_VERSION}`, `kind`, `metadata`, `spec`) or a pipeline spec"),
+        format!(
+            "write a manifest (`apiVersion: {API_VERSION}`, `kind`, `metadata`, `spec`) or a pipeline spec"
+        ),
     )
 }
 
 pub(crate) fn foreign_manifest(at: Span, api_version: &str, kind: &str) -> Diagnostic {
-    Diagnostic::error(FOREIGN_DOCUMENT, format!("`{kind}` of `{api_version}` is not for flow")).at(at, "").help(
-        format!("manifests of flow have `apiVersion: {API_VERSION}`; keep other files out of the workspace"),
-    )
+    Diagnostic::error(FOREIGN_DOCUMENT, format!("`{kind}` of `{api_version}` is not for flow"))
+        .at(at, "")
+        .help(format!(
+            "manifests of flow have `apiVersion: {API_VERSION}`; keep other files out of the workspace"
+        ))
 }
 
 pub(crate) fn foreign_document(at: Span) -> Diagnostic {

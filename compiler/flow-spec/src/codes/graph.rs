@@ -18,7 +18,8 @@ pub const READS_ITSELF: Code = code("FLOW0502", "reads-itself");
 pub(crate) fn cycle(pipelines: &[PipelineName], edges: &[(PipelineName, PipelineName, Span)]) -> Diagnostic {
     let way: Vec<String> =
         pipelines.iter().chain(pipelines.first()).map(|name| format!("`{name}`")).collect();
-    let diagnostic = Diagnostic::error(CYCLE, format!("pipelines feed each other in a circle: {}", way.join(" -> ")));
+    let diagnostic =
+        Diagnostic::error(CYCLE, format!("pipelines feed each other in a circle: {}", way.join(" -> ")));
     let says = |(from, to, _): &(PipelineName, PipelineName, Span)| format!("`{to}` reads `{from}` here");
     let mut edges = edges.iter();
     let diagnostic = match edges.next() {

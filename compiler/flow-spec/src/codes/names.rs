@@ -124,11 +124,12 @@ pub(crate) fn commit_in_input(at: Span) -> Diagnostic {
 }
 
 pub(crate) fn unknown_context(at: Span, wrote: &str, known: &[&str]) -> Diagnostic {
-    let diagnostic =
-        Diagnostic::error(UNKNOWN_CONTEXT, format!("there is no context `{wrote}`")).at(at, "");
+    let diagnostic = Diagnostic::error(UNKNOWN_CONTEXT, format!("there is no context `{wrote}`")).at(at, "");
     match flow_model::similar_name::closest(wrote, known.iter().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(at, near),
-        None if known.is_empty() => diagnostic.help(format!("declare it: `contexts: {{{wrote}: {{store: …}}}}`")),
+        None if known.is_empty() => {
+            diagnostic.help(format!("declare it: `contexts: {{{wrote}: {{store: …}}}}`"))
+        }
         None => diagnostic.help(format!("the contexts are: {}", known.join(", "))),
     }
 }

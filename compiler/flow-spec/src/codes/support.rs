@@ -19,16 +19,17 @@ pub const OTHER_PROJECT: Code = code("FLOW0604", "other-project");
 
 pub(crate) fn field(at: Span, name: &str, what: &str, help: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error(FIELD, format!("`{name}` in {what} is not supported yet")).at(at, "");
-    if help.is_empty() { diagnostic.help("remove it, or wait for a later version") } else { diagnostic.help(help) }
+    if help.is_empty() {
+        diagnostic.help("remove it, or wait for a later version")
+    } else {
+        diagnostic.help(help)
+    }
 }
 
 pub(crate) fn legacy(at: Span, name: &str, what: &str, help: &str) -> Diagnostic {
-    Diagnostic::error(
-        LEGACY,
-        format!("`{name}` in {what} is of an earlier Pachyderm and not supported yet"),
-    )
-    .at(at, "")
-    .help(help)
+    Diagnostic::error(LEGACY, format!("`{name}` in {what} is of an earlier Pachyderm and not supported yet"))
+        .at(at, "")
+        .help(help)
 }
 
 pub(crate) fn kind(at: Span, kind: &str) -> Diagnostic {
@@ -38,7 +39,10 @@ pub(crate) fn kind(at: Span, kind: &str) -> Diagnostic {
 }
 
 pub(crate) fn other_project(at: Span, wrote: &str, project: &str) -> Diagnostic {
-    Diagnostic::error(OTHER_PROJECT, format!("project `{wrote}` is not this one, and crossing projects is not supported yet"))
-        .at(at, format!("this workspace is project `{project}`"))
-        .help(format!("remove `project`, or name this project `{wrote}` in flow.yaml"))
+    Diagnostic::error(
+        OTHER_PROJECT,
+        format!("project `{wrote}` is not this one, and crossing projects is not supported yet"),
+    )
+    .at(at, format!("this workspace is project `{project}`"))
+    .help(format!("remove `project`, or name this project `{wrote}` in flow.yaml"))
 }

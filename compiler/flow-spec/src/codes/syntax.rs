@@ -101,9 +101,10 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
         ErrorKind::MissingLowSurrogate
         | ErrorKind::UnpairedLowSurrogate
         | ErrorKind::InvalidLowSurrogate
-        | ErrorKind::InvalidUnicodeEscape => {
-            ("this escape is half a character", "write both halves of the surrogate pair, or the character itself")
-        }
+        | ErrorKind::InvalidUnicodeEscape => (
+            "this escape is half a character",
+            "write both halves of the surrogate pair, or the character itself",
+        ),
         ErrorKind::UnknownQuotedScalarEscape => {
             ("unknown escape in this string", "write `\\\\` for a backslash, or use single quotes")
         }

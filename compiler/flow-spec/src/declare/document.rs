@@ -11,11 +11,7 @@
 //! | nothing (an empty document) | left out |
 //! | anything else | not for flow: one error, not one per unknown key |
 
-use flow_model::{
-    name::ProjectName,
-    span::Spanned,
-    workflow::Workflow,
-};
+use flow_model::{name::ProjectName, span::Spanned, workflow::Workflow};
 
 use super::{Declared, Field, Given, Object, pipeline, repo, rules, values};
 use crate::{
@@ -63,12 +59,7 @@ fn one(node: Node<'_>, workflow: &mut Workflow<Declared>, context: &mut Context<
             Some((key, _)) => {
                 let help = "write the values into each pipeline";
                 let what = "a document";
-                context.report.push(support::field(
-                    key.span(),
-                    key.text().unwrap_or_default(),
-                    what,
-                    help,
-                ));
+                context.report.push(support::field(key.span(), key.text().unwrap_or_default(), what, help));
             }
             None => context.report.push(fields::foreign_document(node.head())),
         },

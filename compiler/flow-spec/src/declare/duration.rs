@@ -33,6 +33,18 @@ pub(super) fn parse(text: &str) -> Result<Millis, DurationError> {
     Ok(Millis(if millis == 0 && nanos > 0 { 1 } else { millis as u64 }))
 }
 
+/// Units in nanoseconds; `ms` before `m`, whose start it shares.
+const UNITS: [(&str, u128); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
 /// One number with its unit, in nanoseconds, and the text behind it.
 fn segment(text: &str) -> Result<(u128, &str), DurationError> {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
@@ -45,13 +57,9 @@ fn segment(text: &str) -> Result<(u128, &str), DurationError> {
     if whole.is_empty() && fraction.is_empty() {
         return Err(DurationError::Malformed);
     }
-    let units =
-        [("ns", 1), ("us", 1_000), ("µs", 1_000), ("μs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
-    let long = [("m", 60_000_000_000), ("h", 3_600_000_000_000)];
-    let (unit, rest) = units
+    let (unit, rest) = UNITS
         .iter()
-        .chain(&long)
-        .find_map(|(unit, nanos)| rest.strip_prefix(unit).map(|rest| (*nanos as u128, rest)))
+        .find_map(|(unit, nanos)| rest.strip_prefix(unit).map(|rest| (*nanos, rest)))
         .ok_or(DurationError::Malformed)?;
     let number = |digits: &str| match digits {
         "" => Ok(0),

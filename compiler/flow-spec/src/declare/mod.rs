@@ -34,7 +34,7 @@ mod values;
 pub(crate) use document::declare;
 pub(crate) use object::{Field, Object};
 pub(crate) use rules::{CONTEXT, SETTINGS};
-pub(crate) use values::text;
+pub(crate) use values::{place_in, text};
 
 /// As written: names may dangle, values may be missing.
 #[derive(Debug, Clone)]

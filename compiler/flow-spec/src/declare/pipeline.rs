@@ -3,9 +3,7 @@
 use flow_model::span::{Span, Spanned};
 
 use super::{
-    DeclaredPipeline, DeclaredTransform, Field, Given, Object,
-    document::Context,
-    input, rules, values,
+    DeclaredPipeline, DeclaredTransform, Field, Given, Object, document::Context, input, rules, values,
 };
 use crate::{
     codes::{fields, support},

@@ -176,7 +176,10 @@ pub(crate) const BARE_PIPELINE: Rules = Rules {
         PIPELINE,
         &[
             later("metadata", Nothing),
-            misplaced("deletion_policy", "only a native manifest has it: `apiVersion: flow.dev/v1`, `kind: Pipeline`"),
+            misplaced(
+                "deletion_policy",
+                "only a native manifest has it: `apiVersion: flow.dev/v1`, `kind: Pipeline`",
+            ),
         ],
     ],
 };
@@ -334,13 +337,18 @@ pub(crate) const CONTEXT: Rules = Rules {
 
 /// Where a field of this name belongs, for a reader who put it one level too high or too low.
 pub(crate) fn home_of(key: &str, not: &Rules) -> Option<&'static str> {
-    [(&TRANSFORM, "`transform`"), (&PFS, "`input.pfs`"), (&PARALLELISM, "`parallelism_spec`"), (&BARE_PIPELINE, "the pipeline itself")]
-        .into_iter()
-        .filter(|(rules, _)| rules.what != not.what)
-        .find(|(rules, _)| {
-            rules.iter().any(|rule| matches!(rule.support, Support::Now) && spells(key, rule.name))
-        })
-        .map(|(_, home)| home)
+    [
+        (&TRANSFORM, "`transform`"),
+        (&PFS, "`input.pfs`"),
+        (&PARALLELISM, "`parallelism_spec`"),
+        (&BARE_PIPELINE, "the pipeline itself"),
+    ]
+    .into_iter()
+    .filter(|(rules, _)| rules.what != not.what)
+    .find(|(rules, _)| {
+        rules.iter().any(|rule| matches!(rule.support, Support::Now) && spells(key, rule.name))
+    })
+    .map(|(_, home)| home)
 }
 
 #[cfg(test)]
@@ -362,8 +370,19 @@ mod tests {
     #[test]
     fn no_field_has_two_rules() {
         for rules in [
-            &BARE_PIPELINE, &NATIVE_PIPELINE, &PIPELINE_REF, &PARALLELISM, &TRANSFORM, &INPUT, &PFS, &MANIFEST,
-            &METADATA, &REPO, &SOURCE, &SETTINGS, &CONTEXT,
+            &BARE_PIPELINE,
+            &NATIVE_PIPELINE,
+            &PIPELINE_REF,
+            &PARALLELISM,
+            &TRANSFORM,
+            &INPUT,
+            &PFS,
+            &MANIFEST,
+            &METADATA,
+            &REPO,
+            &SOURCE,
+            &SETTINGS,
+            &CONTEXT,
         ] {
             let mut names: Vec<&str> = rules.iter().map(|rule| rule.name).collect();
             let count = names.len();

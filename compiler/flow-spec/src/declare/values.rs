@@ -41,8 +41,11 @@ pub(super) fn texts(field: Field<'_>, report: &mut Report) -> Option<Texts> {
     match field.value.kind() {
         Kind::List => {
             let count = field.value.items().len();
-            let items: Vec<_> =
-                field.value.items().filter_map(|item| string(item, &format!("{name} item"), report)).collect();
+            let items: Vec<_> = field
+                .value
+                .items()
+                .filter_map(|item| string(item, &format!("{name} item"), report))
+                .collect();
             let texts = Texts { key: field.key.span(), span: field.value.span(), items };
             (texts.items.len() == count).then_some(texts)
         }
@@ -81,12 +84,16 @@ fn whole_number(node: Node<'_>, name: &str, report: &mut Report) -> Option<Spann
     let diagnostic = match (node.kind(), number) {
         (Kind::Broken, _) => return None,
         (Kind::Int | Kind::Text, Some(number)) => return Some(Spanned::new(number, node.span())),
-        (Kind::Int, None) => constraints::out_of_range(node.span(), name, written, "a number that fits 64 bits"),
+        (Kind::Int, None) => {
+            constraints::out_of_range(node.span(), name, written, "a number that fits 64 bits")
+        }
         (Kind::Text, None) => {
             let found = if is_float(written) { "a number with a fraction" } else { "a string" };
             fields::wrong_type(node.span(), name, "a whole number", found)
         }
-        (Kind::Float, _) => fields::wrong_type(node.span(), name, "a whole number", "a number with a fraction"),
+        (Kind::Float, _) => {
+            fields::wrong_type(node.span(), name, "a whole number", "a number with a fraction")
+        }
         (other, _) => fields::wrong_type(node.span(), name, "a whole number", other.words()),
     };
     report.push(diagnostic);

@@ -32,7 +32,9 @@ impl<'s> Builder<'s, '_> {
             let key = self.tree.data(entry.key);
             match (key.kind, &key.content) {
                 (Kind::Broken, _) => {}
-                (Kind::Text, Content::Text(text)) if text == "<<" && key.span.len() == 2 => merges.push(entry),
+                (Kind::Text, Content::Text(text)) if text == "<<" && key.span.len() == 2 => {
+                    merges.push(entry)
+                }
                 (Kind::Null, _) | (_, Content::List(_) | Content::Object(_)) => {
                     let (kind, span) = (key.kind, key.span);
                     self.report.push(syntax::bad_key(span, kind.words()));

@@ -22,7 +22,7 @@ mod tree;
 pub use decode::{NotUtf8, decode};
 pub(crate) use parse::parse;
 pub(crate) use scalar::{is_float, parse_integer};
-pub(crate) use tree::{Kind, Node, Tree};
+pub(crate) use tree::{Kind, Node};
 
 /// The largest file that is read, in bytes. Larger ones are refused unread.
 pub const MAX_FILE_BYTES: usize = 32 << 20;

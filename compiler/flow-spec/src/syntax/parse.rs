@@ -142,7 +142,9 @@ impl<'s> Builder<'s, '_> {
 
     fn event(&mut self, event: Event<'s>, place: Place) -> Result<(), LimitReached> {
         match event {
-            Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref(), place),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(text, style, anchor, tag.as_deref(), place)
+            }
             Event::SequenceStart(style, anchor, tag) => {
                 self.begin(Kind::List, style, anchor, tag.as_deref(), place)
             }

@@ -47,7 +47,8 @@ pub(crate) fn is_float(text: &str) -> bool {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (unsigned, None),
     };
-    if exponent.is_some_and(|digits| !all(digits.strip_prefix(['+', '-']).unwrap_or(digits), u8::is_ascii_digit))
+    if exponent
+        .is_some_and(|digits| !all(digits.strip_prefix(['+', '-']).unwrap_or(digits), u8::is_ascii_digit))
     {
         return false;
     }
@@ -86,7 +87,22 @@ mod tests {
             (Kind::Float, &["1.0", "-.5", "1.", "1e9", "+1.5E-3", ".inf", "-.INF", ".nan"]),
             (
                 Kind::Text,
-                &["NO", "yes", "on", "y", "12:30:45", "2026-11-20", "1_000", "0b1", "-", "+", ".", "e5", "1e", "tRUE"],
+                &[
+                    "NO",
+                    "yes",
+                    "on",
+                    "y",
+                    "12:30:45",
+                    "2026-11-20",
+                    "1_000",
+                    "0b1",
+                    "-",
+                    "+",
+                    ".",
+                    "e5",
+                    "1e",
+                    "tRUE",
+                ],
             ),
         ] {
             for word in words {
