@@ -170,11 +170,13 @@ fn take_snapshot(out: &OwnedFd, problems: &mut Vec<OutputProblem>) -> io::Result
             }
         };
         for (name, _) in entries {
+            let shown = os(&name).to_string_lossy();
+            let path =
+                if folder_path.is_empty() { shown.into_owned() } else { format!("{folder_path}/{shown}") };
             let Ok(name) = name.into_string() else {
-                problems.push(OutputProblem { path: folder_path.clone(), kind: ProblemKind::NotUtf8 });
+                problems.push(OutputProblem { path, kind: ProblemKind::NotUtf8 });
                 continue;
             };
-            let path = if folder_path.is_empty() { name.clone() } else { format!("{folder_path}/{name}") };
             match look(&folder, &name, own_id) {
                 Ok(node) => {
                     if node == Node::Folder {

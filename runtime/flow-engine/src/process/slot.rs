@@ -93,7 +93,7 @@ pub enum SlotError {
 
 /// One worker slot: runs one program at a time, for one pipeline version.
 ///
-/// Dropping it kills everything in it.
+/// Dropping it ends everything in it, too, but does not wait: the helper sees its input close and kills.
 #[derive(Debug)]
 pub struct Slot {
     child: Child,
@@ -122,7 +122,6 @@ impl Slot {
             .arg0("flow")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .map_err(|source| SlotError::Spawn { helper: helper.0.clone(), source })?;
         let (Some(to_helper), Some(from_helper)) = (child.stdin.take(), child.stdout.take()) else {
