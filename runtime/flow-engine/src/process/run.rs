@@ -189,10 +189,10 @@ impl<'a> Active<'a> {
             if ready.control {
                 return Err(RunError::FlowGone); // nothing is ever sent during a run: the pipe has closed
             }
-            if ready.children {
-                if let Some(status) = self.reap_ended(&mut runner.children_ended)? {
-                    return Ok((exit_of(status), self.started.elapsed()));
-                }
+            if ready.children
+                && let Some(status) = self.reap_ended(&mut runner.children_ended)?
+            {
+                return Ok((exit_of(status), self.started.elapsed()));
             }
             if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok((Exit::TimedOut, self.started.elapsed()));

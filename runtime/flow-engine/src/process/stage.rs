@@ -8,6 +8,7 @@
 //!
 //! Not here: `/pfs/out` (`collect`).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::beneath::{ensure_folder, list, open_own, os};
+use super::beneath::{ensure_folder, list, move_entry, open_own, os};
 use super::{Sandbox, SlotDirs, sweep};
 
 /// Where the content of an input comes from.
@@ -122,11 +123,11 @@ impl Stage {
         for (name, _) in list(&current)? {
             if os(&name) != "out" {
                 self.serial += 1;
-                rustix::fs::renameat(&current, &name, &old, format!("{}", self.serial))?;
+                move_entry(&current, &name, &old, OsStr::new(&self.serial.to_string()))?;
             }
         }
         for (name, _) in list(&next)? {
-            rustix::fs::renameat(&next, &name, &current, &name)?;
+            move_entry(&next, &name, &current, os(&name))?;
         }
         Ok(())
     }
@@ -139,7 +140,7 @@ impl Stage {
             let old = ensure_folder(&self.root, "old")?;
             for (name, _) in left {
                 self.serial += 1;
-                rustix::fs::renameat(&next, &name, &old, format!("{}", self.serial))?;
+                move_entry(&next, &name, &old, OsStr::new(&self.serial.to_string()))?;
             }
         }
         Ok(next)

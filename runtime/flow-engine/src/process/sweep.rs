@@ -5,15 +5,15 @@
 //!
 //! **Invariant:** nothing outside the given folder is touched; symlinks are deleted, never followed.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::beneath::{is_other_kind, list, make_accessible, open_folder, open_own, os};
+use super::beneath::{is_other_kind, list, move_entry, open_folder, open_own, os};
 
 /// Deletes `path` and everything in it; it need not exist.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
@@ -74,10 +74,8 @@ fn empty_by_moving_up(folder: BorrowedFd<'_>, name: &CString, moved_up: &mut u64
         while !remove_one(subfolder.as_fd(), &inner, kind)? {
             let free_name = format!(".sweep-{moved_up}");
             *moved_up += 1;
-            match rustix::fs::renameat(&subfolder, &inner, folder, &free_name) {
+            match move_entry(&subfolder, &inner, folder, OsStr::new(&free_name)) {
                 Ok(()) => break,
-                // Moving a folder changes its `..`, which takes rights over the folder itself.
-                Err(Errno::ACCESS) => make_accessible(&subfolder, os(&inner), Mode::RWXU)?,
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {} // taken: try the next name
                 Err(error) => return Err(error.into()),
             }
@@ -89,6 +87,7 @@ fn empty_by_moving_up(folder: BorrowedFd<'_>, name: &CString, moved_up: &mut u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::Mode;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]

@@ -74,9 +74,11 @@ fn run_all(cases: &[&Case], user: &str) -> usize {
             continue;
         }
         for case in cases.iter().filter(|case| case.only.is_none_or(|only| only == sandbox)) {
+            let started = std::time::Instant::now();
             let outcome = catch_unwind(AssertUnwindSafe(|| (case.test)(&Lab::new(sandbox))));
             let word = if outcome.is_ok() { "ok" } else { "FAILED" };
-            println!("test {} [{sandbox:?}, {user}] ... {word}", case.name);
+            let took = started.elapsed().as_secs_f32();
+            println!("test {} [{sandbox:?}, {user}] ... {word} ({took:.1} s)", case.name);
             *(if outcome.is_ok() { &mut passed } else { &mut failed }) += 1;
         }
     }

@@ -40,9 +40,9 @@ fn links(lab: &Lab) {
             "to-file=x",
             "to-folder/up=x",
             "to-folder/y=y",
+            "to-input<-in/a",
             "to-input-folder/b<-in/dir/b",
             "to-input-folder/c<-in/dir/c",
-            "to-input<-in/a",
             "to-link=x",
         ]
     );
@@ -141,7 +141,7 @@ fn hard_links(lab: &Lab) {
 
 fn deep(lab: &Lab) {
     let mut bench = lab.slot();
-    let down = "perl -e 'chdir shift or die; for (1..3000) { mkdir \"deeper\" or die; chdir \"deeper\" or die } \
+    let down = "perl -e 'chdir shift or die; for (1..1000) { mkdir \"deeper\" or die; chdir \"deeper\" or die } \
                 open(F, \">\", \"file\") or die' $FLOW_PFS/out";
     bench.sh_ok(down);
     let (files, problems) = describe(&bench.collect());
