@@ -1,1 +1,5 @@
-fn main() {}
+//! The `flow` binary.
+
+fn main() -> std::process::ExitCode {
+    flow_cli::main()
+}
