@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use flow_model::{
     digest::{DatumId, DatumKey},
     forecast::{DatumAction, DatumDecision, DatumReason, KnownDatum, ResultRef, WantedDatum},
-    job::DatumStatus,
+    job::DatumOutcome,
 };
 use itertools::{EitherOrBoth, Itertools};
 
@@ -125,7 +125,7 @@ fn again(
     cached: &BTreeMap<DatumKey, ResultRef>,
     transform_changed: bool,
 ) -> DatumDecision {
-    if known.key == wanted.key && known.status.is_result() {
+    if known.key == wanted.key && known.outcome == DatumOutcome::Success {
         return decide(wanted, DatumAction::Reuse(known.result), DatumReason::Unchanged);
     }
     elsewhere(wanted, cached, why_again(known, wanted, transform_changed))
@@ -133,9 +133,9 @@ fn again(
 
 fn why_again(known: &KnownDatum, wanted: &WantedDatum, transform_changed: bool) -> DatumReason {
     let same_key = known.key == wanted.key;
-    match (known.status, known.inputs != wanted.inputs) {
-        (DatumStatus::Failed, _) if same_key => DatumReason::FailedBefore,
-        (DatumStatus::Recovered, _) if same_key => DatumReason::RecoveredBefore,
+    match (known.outcome, known.inputs != wanted.inputs) {
+        (DatumOutcome::Failed, _) if same_key => DatumReason::FailedBefore,
+        (DatumOutcome::Recovered, _) if same_key => DatumReason::RecoveredBefore,
         (_, true) if transform_changed => DatumReason::InputAndTransformChanged,
         (_, true) => DatumReason::InputChanged,
         // Another key from the same inputs: only the transform or its program can differ.
