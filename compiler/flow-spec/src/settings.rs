@@ -17,7 +17,7 @@ use flow_model::{
 };
 
 use crate::{
-    codes::{constraints, fields, names},
+    codes::{constraints, fields, names, support},
     declare::{CONTEXT, Field, Object, SETTINGS, text},
     report::Report,
     syntax::{self, Kind},
@@ -109,10 +109,9 @@ fn contexts(field: Field<'_>, report: &mut Report) -> BTreeMap<String, Context> 
         }
         let Some(object) = Object::read(value, &name.value, &CONTEXT, report) else { continue };
         let store = object.get("store").and_then(|field| text(field, report)).filter(|store| {
-            let usable = is_store(&store.value);
-            if !usable {
-                report.push(constraints::bad_store(store.span, &store.value));
-            }
+            let objection = objection_to_store(store);
+            let usable = objection.is_none();
+            objection.into_iter().for_each(|diagnostic| report.push(diagnostic));
             usable
         });
         contexts.insert(name.value.clone(), Context { name, store });
@@ -120,12 +119,15 @@ fn contexts(field: Field<'_>, report: &mut Report) -> BTreeMap<String, Context> 
     contexts
 }
 
-/// Whether a text names a store that works now: a folder, or a URL of a kind that is built.
-fn is_store(text: &str) -> bool {
-    match text.split_once("://") {
-        None => !text.is_empty(),
-        Some(("file", path)) => path.starts_with('/'),
-        Some(("memory", _)) => true,
-        Some(_) => false,
+/// What is to be said of a store that cannot be used now.
+fn objection_to_store(store: &Spanned<String>) -> Option<Diagnostic> {
+    match store.value.split_once("://") {
+        None if !store.value.is_empty() => None,
+        Some(("file", path)) if path.starts_with('/') => None,
+        Some(("memory", _)) => None,
+        Some((scheme @ ("s3" | "gs" | "az" | "http" | "https"), _)) => {
+            Some(support::store(store.span, scheme))
+        }
+        _ => Some(constraints::bad_store(store.span, &store.value)),
     }
 }

@@ -1,4 +1,5 @@
 //! From texts to resources: what the whole front end makes of them.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use flow_model::{
     name::ProjectName,

@@ -42,8 +42,8 @@ pub(crate) struct UnknownField<'a> {
     pub(crate) key: Span,
     /// The fields that work, in the spelling of the author.
     pub(crate) known: Vec<String>,
-    /// All fields that anybody could have meant.
-    pub(crate) likely: Vec<String>,
+    /// The field that was probably meant.
+    pub(crate) near: Option<&'a str>,
     /// Where else a field of this name exists.
     pub(crate) elsewhere: Option<&'static str>,
     /// Whether the key can be replaced as it stands.
@@ -51,13 +51,13 @@ pub(crate) struct UnknownField<'a> {
 }
 
 pub(crate) fn unknown_field(field: UnknownField<'_>) -> Diagnostic {
-    let UnknownField { wrote, what, key, known, likely, elsewhere, quoted } = field;
+    let UnknownField { wrote, what, key, known, near, elsewhere, quoted } = field;
     let diagnostic =
         Diagnostic::error(UNKNOWN_FIELD, format!("unknown field `{wrote}` in {what}")).at(key, "");
     if let Some(place) = elsewhere {
         return diagnostic.help(format!("`{wrote}` belongs in {place}"));
     }
-    match closest(wrote, likely.iter().map(String::as_str)) {
+    match near {
         Some(near) => {
             let replacement = if quoted { format!("\"{near}\"") } else { near.to_owned() };
             diagnostic.help(format!("did you mean `{near}`?")).fix(key, replacement)

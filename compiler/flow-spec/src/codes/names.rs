@@ -42,7 +42,10 @@ pub(crate) fn bad_name(at: Span, error: &NameError) -> Diagnostic {
         NameError::BadCharacter { name, .. } => {
             let mended: String =
                 name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
-            diagnostic.help(format!("for example `{mended}`"))
+            match mended.trim_matches(['-', '_']) {
+                "" => diagnostic,
+                mended => diagnostic.help(format!("for example `{mended}`")),
+            }
         }
         _ => diagnostic,
     }

@@ -46,3 +46,9 @@ pub(crate) fn other_project(at: Span, wrote: &str, project: &str) -> Diagnostic 
     .at(at, format!("this workspace is project `{project}`"))
     .help(format!("remove `project`, or name this project `{wrote}` in flow.yaml"))
 }
+
+pub(crate) fn store(at: Span, scheme: &str) -> Diagnostic {
+    Diagnostic::error(FIELD, format!("stores at `{scheme}://` are not supported yet"))
+        .at(at, "")
+        .help("write a folder relative to this file, such as `.flow`, or `file:///` and an absolute path")
+}

@@ -65,9 +65,13 @@ pub(crate) fn not_utf8(file: &str, error: &NotUtf8) -> Diagnostic {
     .help(help)
 }
 
-pub(crate) fn broken(span: Span, kind: &ErrorKind) -> Diagnostic {
+/// `bracket` is the innermost one that is still open.
+pub(crate) fn broken(span: Span, kind: &ErrorKind, bracket: Option<Span>) -> Diagnostic {
     let (message, help) = explain(kind);
-    let diagnostic = Diagnostic::error(SYNTAX, message).at(span, "");
+    let mut diagnostic = Diagnostic::error(SYNTAX, message).at(span, "");
+    if let Some(bracket) = bracket.filter(|bracket| *bracket != span) {
+        diagnostic = diagnostic.and_at(bracket, "this bracket is open");
+    }
     if help.is_empty() { diagnostic } else { diagnostic.help(help) }
 }
 
@@ -173,7 +177,7 @@ pub(crate) fn more_of_the_same(code: Code, more: usize, severity: Severity, at: 
     let message = format!("{more} more of {} ({}) in this file", code.id, code.slug);
     let diagnostic = Diagnostic::new(MORE, severity, message);
     match at {
-        Some(span) => diagnostic.at(span, "after this one"),
+        Some(span) => diagnostic.at(span, "the last one that is shown"),
         None => diagnostic,
     }
 }

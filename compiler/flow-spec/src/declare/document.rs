@@ -102,6 +102,9 @@ fn rules_kind(kind: &str) -> bool {
 
 fn native(node: Node<'_>, workflow: &mut Workflow<Declared>, context: &mut Context<'_, '_>) {
     let Some(object) = Object::read(node, "a manifest", &rules::MANIFEST, context.report) else { return };
+    if object.has_reported(&["kind"]) {
+        return;
+    }
     let Some(kind_field) = object.get("kind") else {
         let help = "write `kind: Pipeline` or `kind: Repo`";
         context.report.push(fields::missing_field(node.head(), "kind", "this manifest", help));
@@ -113,6 +116,7 @@ fn native(node: Node<'_>, workflow: &mut Workflow<Declared>, context: &mut Conte
         "Pipeline" => {
             let name = metadata_name(&object, kind_field, context.report);
             match object.get("spec") {
+                None if object.has_reported(&["spec"]) => {}
                 Some(spec) => workflow.pipelines.extend(pipeline::native(spec, at, name, context)),
                 None => {
                     let help = "add `spec: {transform: …, input: …}`";
@@ -133,6 +137,9 @@ fn native(node: Node<'_>, workflow: &mut Workflow<Declared>, context: &mut Conte
 }
 
 fn metadata_name(object: &Object<'_>, kind: Field<'_>, report: &mut Report) -> Given<Spanned<String>> {
+    if object.has_reported(&["metadata"]) {
+        return Given::Invalid;
+    }
     let Some(field) = object.get("metadata") else {
         let help = "add `metadata: {name: NAME}`";
         report.push(fields::missing_field(kind.key.span(), "metadata", "this manifest", help));

@@ -1,8 +1,8 @@
 //! Inputs: exactly one kind per node, nested at will (the parser bounds the depth).
 
 use super::{
-    Combination, DeclaredInput, DeclaredPfs, Field, Object, document::Context, pipeline::own_project, rules,
-    values,
+    Combination, DeclaredInput, DeclaredPfs, Field, Given, Object, document::Context, pipeline::own_project,
+    rules, values,
 };
 use crate::{
     codes::{constraints, fields, names},
@@ -16,12 +16,11 @@ pub(super) fn input(field: Field<'_>, context: &mut Context<'_, '_>) -> Option<D
 
 /// `around` is where to point if there is nothing in it.
 fn node(value: Node<'_>, around: Node<'_>, context: &mut Context<'_, '_>) -> Option<DeclaredInput> {
-    let kinds = value.entries().len();
     let object = Object::read(value, "input", &rules::INPUT, context.report)?;
     let mut present = object.fields();
     let Some(first) = present.next() else {
-        // Something of another kind was there, and was reported.
-        if kinds == 0 {
+        // If there is something of another kind, it was reported.
+        if value.entries().all(|(_, value)| value.kind() == Kind::Null) {
             context.report.push(constraints::no_input(around.span()));
         }
         return None;
@@ -79,6 +78,9 @@ fn pfs(field: Field<'_>, context: &mut Context<'_, '_>) -> Option<DeclaredPfs> {
         name: object.read_field("name", report, values::text),
         repo: object.read_field("repo", report, values::text),
         branch: object.read_field("branch", report, values::text),
-        glob: object.read_field("glob", report, values::text),
+        glob: match object.read_field("glob", report, values::text) {
+            Given::Absent if object.has_reported(&["s3"]) => Given::Invalid,
+            glob => glob,
+        },
     })
 }

@@ -1,7 +1,7 @@
 //! An object's keys against the rules: what is unknown, unsupported or given twice is reported here, and the rest can
 //! be asked for by name.
 
-use flow_model::span::Span;
+use flow_model::{diagnostic::Diagnostic, similar_name::closest, span::Span};
 
 use super::{
     Given,
@@ -26,6 +26,8 @@ pub(crate) struct Field<'a> {
 #[derive(Debug)]
 pub(crate) struct Object<'a> {
     fields: Vec<Field<'a>>,
+    /// Fields that were reported, as unsupported or as a typo: what they stand for is not missing as well.
+    reported: Vec<&'static str>,
 }
 
 impl<'a> Object<'a> {
@@ -48,9 +50,12 @@ impl<'a> Object<'a> {
 
     fn of(node: Node<'a>, rules: &'static Rules, report: &mut Report) -> Self {
         let mut seen: Vec<Field<'a>> = Vec::with_capacity(node.entries().len());
+        let mut reported = Vec::new();
         for (key, value) in node.entries() {
             let Some(rule) = rules.find(key.text().unwrap_or_default()) else {
-                report.push(unknown(key, rules));
+                let (diagnostic, meant) = unknown(key, rules);
+                report.push(diagnostic);
+                reported.extend(meant);
                 continue;
             };
             if let Some(first) = seen.iter().find(|field| field.name == rule.name) {
@@ -59,14 +64,17 @@ impl<'a> Object<'a> {
                 continue;
             }
             seen.push(Field { name: rule.name, key, value });
-            check_support(rule, key, value, rules, report);
+            if let Some(diagnostic) = objection(rule, key, value, rules) {
+                report.push(diagnostic);
+                reported.push(rule.name);
+            }
         }
         let supported = |field: &Field<'_>| {
             field.value.kind() != Kind::Null
                 && rules.find(field.name).is_some_and(|rule| matches!(rule.support, Support::Now))
         };
         seen.retain(supported);
-        Self { fields: seen }
+        Self { fields: seen, reported }
     }
 
     /// The field of this name, in snake case.
@@ -82,9 +90,15 @@ impl<'a> Object<'a> {
         read: impl FnOnce(Field<'a>, &mut Report) -> Option<T>,
     ) -> Given<T> {
         match self.get(name) {
+            None if self.has_reported(&[name]) => Given::Invalid,
             None => Given::Absent,
             Some(field) => read(field, report).map_or(Given::Invalid, Given::Value),
         }
+    }
+
+    /// Whether one of these fields is there in some form and was reported.
+    pub(crate) fn has_reported(&self, names: &[&str]) -> bool {
+        self.reported.iter().any(|name| names.contains(name))
     }
 
     /// All supported fields, in the order of the file.
@@ -93,16 +107,16 @@ impl<'a> Object<'a> {
     }
 }
 
-fn check_support(rule: &Rule, key: Node<'_>, value: Node<'_>, rules: &Rules, report: &mut Report) {
+/// What is to be said of a field because of its rule.
+fn objection(rule: &Rule, key: Node<'_>, value: Node<'_>, rules: &Rules) -> Option<Diagnostic> {
     let wrote = key.text().unwrap_or_default();
-    let diagnostic = match rule.support {
-        Support::Now | Support::Ignored => return,
-        Support::Later(harmless, _) | Support::Legacy(harmless, _) if is_harmless(value, harmless) => return,
-        Support::Later(_, help) => support::field(key.span(), wrote, rules.what, help),
-        Support::Legacy(_, help) => support::legacy(key.span(), wrote, rules.what, help),
-        Support::Misplaced(help) => fields::misplaced(key.span(), wrote, rules.what, help),
-    };
-    report.push(diagnostic);
+    match rule.support {
+        Support::Now | Support::Ignored => None,
+        Support::Later(harmless, _) | Support::Legacy(harmless, _) if is_harmless(value, harmless) => None,
+        Support::Later(_, help) => Some(support::field(key.span(), wrote, rules.what, help)),
+        Support::Legacy(_, help) => Some(support::legacy(key.span(), wrote, rules.what, help)),
+        Support::Misplaced(help) => Some(fields::misplaced(key.span(), wrote, rules.what, help)),
+    }
 }
 
 /// Whether a value says no more than leaving the field out.
@@ -121,20 +135,29 @@ fn is_harmless(value: Node<'_>, harmless: Harmless) -> bool {
     }
 }
 
-fn unknown(key: Node<'_>, rules: &Rules) -> flow_model::diagnostic::Diagnostic {
+/// What is to be said of a key that no rule knows, and the field that was probably meant.
+fn unknown(key: Node<'_>, rules: &Rules) -> (Diagnostic, Option<&'static str>) {
     let wrote = key.text().unwrap_or_default();
     let snake = wrote.contains(['_', '-']);
-    let supported = |rule: &&Rule| !matches!(rule.support, Support::Ignored | Support::Misplaced(_));
     let spelled = |rule: &Rule| if snake { rule.name.to_owned() } else { camel_case(rule.name) };
-    fields::unknown_field(fields::UnknownField {
+    let likely = |rule: &&Rule| !matches!(rule.support, Support::Ignored | Support::Misplaced(_));
+    let likely: Vec<(String, &'static str)> =
+        rules.iter().filter(likely).map(|rule| (spelled(rule), rule.name)).collect();
+    let elsewhere = home_of(wrote, rules);
+    let near =
+        closest(wrote, likely.iter().map(|(spelled, _)| spelled.as_str())).filter(|_| elsewhere.is_none());
+    let meant =
+        near.and_then(|near| likely.iter().find(|(spelled, _)| spelled == near)).map(|(_, name)| *name);
+    let diagnostic = fields::unknown_field(fields::UnknownField {
         wrote,
         what: rules.what,
         key: key.span(),
-        likely: rules.iter().filter(supported).map(spelled).collect(),
+        near,
         known: rules.iter().filter(|rule| matches!(rule.support, Support::Now)).map(spelled).collect(),
-        elsewhere: home_of(wrote, rules),
+        elsewhere,
         quoted: is_quoted(key.span(), wrote),
-    })
+    });
+    (diagnostic, meant)
 }
 
 /// Whether a scalar is written in quotes: then a replacement must be, too.

@@ -15,6 +15,7 @@ pub(super) fn bare(node: Node<'_>, context: &mut Context<'_, '_>) -> Option<Decl
     let object = Object::read(node, "a pipeline spec", &rules::BARE_PIPELINE, context.report)?;
     let mut at = node.head();
     let name = match object.get("pipeline") {
+        None if object.has_reported(&["pipeline"]) => Given::Invalid,
         None => {
             let help = "add `pipeline: {name: NAME}`";
             context.report.push(fields::missing_field(at, "pipeline", "this spec", help));
@@ -83,6 +84,7 @@ fn pipeline(
     let span = name.value().map_or(at, |name| name.span);
     let transform = object.read_field("transform", context.report, transform);
     let input = match object.get("input") {
+        None if object.has_reported(&["input", "inputs", "spout"]) => Given::Invalid,
         None => Given::Absent,
         Some(field) => input::input(field, context).map_or(Given::Invalid, Given::Value),
     };
@@ -113,7 +115,10 @@ fn transform(field: Field<'_>, report: &mut crate::report::Report) -> Option<Dec
     Some(DeclaredTransform {
         key: field.key.span(),
         image: object.read_field("image", report, values::text),
-        cmd: object.read_field("cmd", report, values::texts),
+        cmd: match object.read_field("cmd", report, values::texts) {
+            Given::Absent if object.has_reported(&["build"]) => Given::Invalid,
+            cmd => cmd,
+        },
         stdin: object.read_field("stdin", report, values::texts),
         env: object.read_field("env", report, values::environment),
         code: object.read_field("code", report, values::text),

@@ -43,6 +43,8 @@ pub(crate) struct Rules {
     pub(crate) what: &'static str,
     /// Several lists, because a native manifest and a bare spec share most fields.
     pub(crate) fields: &'static [&'static [Rule]],
+    /// Where a field that is not among these may belong instead.
+    pub(crate) homes: &'static [(&'static Rules, &'static str)],
 }
 
 impl Rules {
@@ -169,7 +171,7 @@ const PIPELINE: &[Rule] = &[
 ];
 
 /// A pipeline spec of Pachyderm.
-pub(crate) const BARE_PIPELINE: Rules = Rules {
+pub(crate) static BARE_PIPELINE: Rules = Rules {
     what: "a pipeline spec",
     fields: &[
         &[now("pipeline")],
@@ -182,34 +184,49 @@ pub(crate) const BARE_PIPELINE: Rules = Rules {
             ),
         ],
     ],
+    homes: &[
+        (&PIPELINE_REF, "`pipeline`"),
+        (&TRANSFORM, "`transform`"),
+        (&INPUT, "`input`"),
+        (&PFS, "`input.pfs`"),
+        (&PARALLELISM, "`parallelism_spec`"),
+    ],
 };
 
 /// The `spec` of a native pipeline.
-pub(crate) const NATIVE_PIPELINE: Rules = Rules {
+pub(crate) static NATIVE_PIPELINE: Rules = Rules {
     what: "the spec of a pipeline",
     fields: &[
         PIPELINE,
         &[now("deletion_policy"), misplaced("pipeline", "the name of a native manifest is `metadata.name`")],
     ],
+    homes: &[
+        (&METADATA, "`metadata`"),
+        (&TRANSFORM, "`transform`"),
+        (&INPUT, "`input`"),
+        (&PFS, "`input.pfs`"),
+        (&PARALLELISM, "`parallelismSpec`"),
+    ],
 };
 
 /// The field `pipeline` of a bare spec.
-pub(crate) const PIPELINE_REF: Rules =
-    Rules { what: "`pipeline`", fields: &[&[now("name"), now("project")]] };
+pub(crate) static PIPELINE_REF: Rules =
+    Rules { what: "`pipeline`", fields: &[&[now("name"), now("project")]], homes: &[] };
 
 /// A project by name.
-pub(crate) const PROJECT_REF: Rules = Rules { what: "`project`", fields: &[&[now("name")]] };
+pub(crate) static PROJECT_REF: Rules = Rules { what: "`project`", fields: &[&[now("name")]], homes: &[] };
 
-pub(crate) const PARALLELISM: Rules = Rules {
+pub(crate) static PARALLELISM: Rules = Rules {
     what: "`parallelism_spec`",
     fields: &[&[
         now("constant"),
         legacy("strategy", Word("CONSTANT"), "write `parallelism_spec: {constant: N}`"),
         legacy("coefficient", Unset, "write `parallelism_spec: {constant: N}`"),
     ]],
+    homes: &[],
 };
 
-pub(crate) const TRANSFORM: Rules = Rules {
+pub(crate) static TRANSFORM: Rules = Rules {
     what: "a transform",
     fields: &[&[
         now("image"),
@@ -233,9 +250,10 @@ pub(crate) const TRANSFORM: Rules = Rules {
         legacy("build", Nothing, "ship source files with `code: ./folder`"),
         legacy("overwrite", Unset, "remove it"),
     ]],
+    homes: &[(&NATIVE_PIPELINE, "the pipeline, beside `transform`")],
 };
 
-pub(crate) const INPUT: Rules = Rules {
+pub(crate) static INPUT: Rules = Rules {
     what: "an input",
     fields: &[&[
         now("pfs"),
@@ -247,9 +265,10 @@ pub(crate) const INPUT: Rules = Rules {
         legacy("atom", Nothing, "`atom` is called `pfs` today"),
         legacy("git", Nothing, "it was removed from Pachyderm 2.0; commit files with `flow put`"),
     ]],
+    homes: &[(&PFS, "`pfs`, below the input"), (&NATIVE_PIPELINE, "the pipeline, beside `input`")],
 };
 
-pub(crate) const PFS: Rules = Rules {
+pub(crate) static PFS: Rules = Rules {
     what: "a pfs input",
     fields: &[&[
         now("name"),
@@ -270,10 +289,11 @@ pub(crate) const PFS: Rules = Rules {
         later("reference", Unset),
         legacy("from_commit", Unset, "remove it"),
     ]],
+    homes: &[(&NATIVE_PIPELINE, "the pipeline, beside `input`"), (&INPUT, "an input, beside `pfs`")],
 };
 
 /// A native manifest.
-pub(crate) const MANIFEST: Rules = Rules {
+pub(crate) static MANIFEST: Rules = Rules {
     what: "a manifest",
     fields: &[&[
         now("api_version"),
@@ -283,9 +303,10 @@ pub(crate) const MANIFEST: Rules = Rules {
         ignored("$schema"),
         later_help("status", Nothing, "it is the cluster's, not yours: remove it"),
     ]],
+    homes: &[(&METADATA, "`metadata`"), (&NATIVE_PIPELINE, "`spec`"), (&REPO, "`spec`")],
 };
 
-pub(crate) const METADATA: Rules = Rules {
+pub(crate) static METADATA: Rules = Rules {
     what: "`metadata`",
     fields: &[&[
         now("name"),
@@ -293,21 +314,24 @@ pub(crate) const METADATA: Rules = Rules {
         later("annotations", Unset),
         later_help("namespace", Unset, "the project is named in flow.yaml or with `--project`"),
     ]],
+    homes: &[(&NATIVE_PIPELINE, "`spec`"), (&REPO, "`spec`")],
 };
 
 /// The `spec` of a native repo.
-pub(crate) const REPO: Rules = Rules {
+pub(crate) static REPO: Rules = Rules {
     what: "the spec of a repo",
     fields: &[&[now("description"), now("source"), now("deletion_policy")]],
+    homes: &[(&METADATA, "`metadata`"), (&SOURCE, "`source`")],
 };
 
-pub(crate) const SOURCE: Rules = Rules {
+pub(crate) static SOURCE: Rules = Rules {
     what: "a source",
     fields: &[&[now("path"), now("branch"), later_help("tree", Unset, "write `path` with the folder")]],
+    homes: &[(&REPO, "the repo's `spec`")],
 };
 
 /// `flow.yaml`.
-pub(crate) const SETTINGS: Rules = Rules {
+pub(crate) static SETTINGS: Rules = Rules {
     what: "the settings",
     fields: &[&[
         now("project"),
@@ -321,10 +345,11 @@ pub(crate) const SETTINGS: Rules = Rules {
         later("environments", Nothing),
         later("defaults", Nothing),
     ]],
+    homes: &[(&CONTEXT, "a context, below `contexts`")],
 };
 
 /// A context of `flow.yaml`.
-pub(crate) const CONTEXT: Rules = Rules {
+pub(crate) static CONTEXT: Rules = Rules {
     what: "a context",
     fields: &[&[
         now("store"),
@@ -333,22 +358,13 @@ pub(crate) const CONTEXT: Rules = Rules {
         later("registries", Nothing),
         later("workers", Nothing),
     ]],
+    homes: &[],
 };
 
-/// Where a field of this name belongs, for a reader who put it one level too high or too low.
-pub(crate) fn home_of(key: &str, not: &Rules) -> Option<&'static str> {
-    [
-        (&TRANSFORM, "`transform`"),
-        (&PFS, "`input.pfs`"),
-        (&PARALLELISM, "`parallelism_spec`"),
-        (&BARE_PIPELINE, "the pipeline itself"),
-    ]
-    .into_iter()
-    .filter(|(rules, _)| rules.what != not.what)
-    .find(|(rules, _)| {
-        rules.iter().any(|rule| matches!(rule.support, Support::Now) && spells(key, rule.name))
-    })
-    .map(|(_, home)| home)
+/// Where a field belongs that was put one level too high or too low.
+pub(crate) fn home_of(key: &str, rules: &Rules) -> Option<&'static str> {
+    let works = |rule: &Rule| matches!(rule.support, Support::Now) && spells(key, rule.name);
+    rules.homes.iter().find(|(other, _)| other.iter().any(works)).map(|(_, home)| *home)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Values of the wanted types, with what to write instead where they are not.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use flow_model::{
     span::{Span, Spanned},
@@ -12,20 +12,25 @@ use super::{DeclaredCodes, DeclaredEnv, Field, Texts, duration, object::is_quote
 use crate::{
     codes::{constraints, fields},
     report::Report,
-    syntax::{Kind, Node, is_float, parse_integer},
+    syntax::{Kind, Node, is_float, is_integer, parse_integer},
 };
 
 /// A string.
 pub(crate) fn text(field: Field<'_>, report: &mut Report) -> Option<Spanned<String>> {
-    string(field.value, field.key.text().unwrap_or(field.name), report)
+    string(field.value, format_args!("{}", field.key.text().unwrap_or(field.name)), report)
 }
 
-fn string(node: Node<'_>, name: &str, report: &mut Report) -> Option<Spanned<String>> {
+/// `name` is formatted only if there is something to say.
+fn string(node: Node<'_>, name: fmt::Arguments<'_>, report: &mut Report) -> Option<Spanned<String>> {
     let written = node.text().unwrap_or_default();
+    let usable = node.kind() == Kind::Text && !written.contains('\0');
+    if usable {
+        return Some(Spanned::new(written.to_owned(), node.span()));
+    }
+    let name = &name.to_string();
     let diagnostic = match node.kind() {
-        Kind::Text if written.contains('\0') => constraints::nul(node.span(), name),
-        Kind::Text => return Some(Spanned::new(written.to_owned(), node.span())),
         Kind::Broken => return None,
+        Kind::Text => constraints::nul(node.span(), name),
         Kind::Int | Kind::Float | Kind::Bool => {
             fields::unquoted(node.span(), name, node.kind().words(), written)
         }
@@ -44,7 +49,8 @@ pub(super) fn texts(field: Field<'_>, report: &mut Report) -> Option<Texts> {
             let items: Vec<_> = field
                 .value
                 .items()
-                .filter_map(|item| string(item, &format!("{name} item"), report))
+                .enumerate()
+                .filter_map(|(at, item)| string(item, format_args!("{name}[{at}]"), report))
                 .collect();
             let texts = Texts { key: field.key.span(), span: field.value.span(), items };
             (texts.items.len() == count).then_some(texts)
@@ -75,19 +81,20 @@ fn as_list(name: &str, text: &str) -> String {
 
 /// A whole number; a string of digits counts as one, as in many existing specs.
 pub(super) fn integer(field: Field<'_>, report: &mut Report) -> Option<Spanned<i64>> {
-    whole_number(field.value, field.key.text().unwrap_or(field.name), report)
+    whole_number(field.value, format_args!("{}", field.key.text().unwrap_or(field.name)), report)
 }
 
-fn whole_number(node: Node<'_>, name: &str, report: &mut Report) -> Option<Spanned<i64>> {
+fn whole_number(node: Node<'_>, name: fmt::Arguments<'_>, report: &mut Report) -> Option<Spanned<i64>> {
     let written = node.text().unwrap_or_default();
     let number = parse_integer(written);
+    let name = &name.to_string();
     let diagnostic = match (node.kind(), number) {
         (Kind::Broken, _) => return None,
         (Kind::Int | Kind::Text, Some(number)) => return Some(Spanned::new(number, node.span())),
-        (Kind::Int, None) => {
+        (Kind::Int | Kind::Text, None) if is_integer(written) => {
             constraints::out_of_range(node.span(), name, written, "a number that fits 64 bits")
         }
-        (Kind::Text, None) => {
+        (Kind::Int | Kind::Text, None) => {
             let found = if is_float(written) { "a number with a fraction" } else { "a string" };
             fields::wrong_type(node.span(), name, "a whole number", found)
         }
@@ -109,7 +116,8 @@ pub(super) fn codes(field: Field<'_>, report: &mut Report) -> Option<DeclaredCod
             let codes: Vec<_> = field
                 .value
                 .items()
-                .filter_map(|item| whole_number(item, &format!("{name} item"), report))
+                .enumerate()
+                .filter_map(|(at, item)| whole_number(item, format_args!("{name}[{at}]"), report))
                 .collect();
             (codes.len() == count).then_some(DeclaredCodes { span: field.value.span(), codes })
         }

@@ -21,7 +21,7 @@ mod tree;
 
 pub use decode::{NotUtf8, decode};
 pub(crate) use parse::parse;
-pub(crate) use scalar::{is_float, parse_integer};
+pub(crate) use scalar::{is_float, is_integer, parse_integer};
 pub(crate) use tree::{Kind, Node};
 
 /// The largest file that is read, in bytes. Larger ones are refused unread.

@@ -100,10 +100,14 @@ impl<'s> Builder<'s, '_> {
                 }
                 Err(error) => {
                     let at = (self.base + error.marker().byte_offset().unwrap_or(0)).min(self.text.len());
-                    if *error.kind() == ErrorKind::ExpectedDocumentStart && self.json_follows(at) {
+                    let after_value = *error.kind() == ErrorKind::ExpectedDocumentStart && self.json_ends(at);
+                    if after_value && self.text[at..].starts_with(['{', '[']) {
                         return Some(at);
                     }
                     self.syntax_error(&error, at);
+                    if after_value && let Some(rest) = self.text[at..].strip_prefix(',') {
+                        return Some(self.text.len() - rest.len());
+                    }
                     if !parser.proceed_next_document().unwrap_or(false) {
                         return None;
                     }
@@ -112,11 +116,9 @@ impl<'s> Builder<'s, '_> {
         }
     }
 
-    /// Whether a JSON value stands right behind another one, without a separator.
-    fn json_follows(&self, at: usize) -> bool {
-        at > self.base
-            && self.text[at..].starts_with(['{', '['])
-            && self.text[self.base..at].trim_end().ends_with(['}', ']'])
+    /// Whether a JSON value ends right before this place.
+    fn json_ends(&self, at: usize) -> bool {
+        at > self.base && self.text[self.base..at].trim_end().ends_with(['}', ']'])
     }
 
     fn syntax_error(&mut self, error: &ScanError, at: usize) {
@@ -125,7 +127,10 @@ impl<'s> Builder<'s, '_> {
         let span = self.span(at, end);
         self.report.push(match error.kind() {
             ErrorKind::RecursionLimitExceeded => syntax::too_deep(span),
-            kind => syntax::broken(span, kind),
+            kind => {
+                let bracket = self.open.iter().rfind(|open| open.flow);
+                syntax::broken(span, kind, bracket.map(|open| self.span(open.start, open.start + 1)))
+            }
         });
         self.abandon();
     }

@@ -24,7 +24,8 @@ fn all(text: &str, digit: impl Fn(&u8) -> bool) -> bool {
     !text.is_empty() && text.as_bytes().iter().all(digit)
 }
 
-fn is_integer(text: &str) -> bool {
+/// Whether a text is a whole number: decimal, `0o17` or `0xff`.
+pub(crate) fn is_integer(text: &str) -> bool {
     if let Some(octal) = text.strip_prefix("0o") {
         return all(octal, |byte| matches!(byte, b'0'..=b'7'));
     }
