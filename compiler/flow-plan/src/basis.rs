@@ -142,3 +142,130 @@ fn moved_heads(saved: &Basis, now: &Basis) -> Vec<Moved> {
     };
     branches.iter().filter(differs).map(|branch| moved(branch)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use flow_model::digest::CommitId;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{resources::Mode, testing::*};
+
+    /// Creates `edges` over `images`, which is there, changes `montage`, deletes `old` and leaves `other` alone.
+    fn world() -> World {
+        let mut world = World::default();
+        for name in ["images", "other"] {
+            world.want_repo(name, json!({}));
+            world.applied(&format!("repo.{name}"));
+        }
+        world.want(pipeline("edges", &["images"], json!({})), &["repo.images"]);
+        world.want(pipeline("montage", &["edges"], json!({"parallelism": 2})), &["pipeline.edges"]);
+        world.have("pipeline.montage", pipeline("montage", &["edges"], json!({})), data(1, 1, 1), [].into());
+        world.have("repo.old", repo(json!({})), data(1, 1, 1), [].into());
+        world
+    }
+
+    /// What has moved for the saved plan of [`world`] once `moves` happened.
+    fn moved(moves: impl FnOnce(&mut World)) -> (Vec<String>, Vec<String>) {
+        let saved = world().plan(Mode::Apply);
+        let mut now = world();
+        moves(&mut now);
+        let mut basis = now.plan(Mode::Apply).basis;
+        basis.touched = touched(&saved.changes, &now.desired, &now.live);
+        names(stale(&saved.basis, &basis))
+    }
+
+    fn names(staleness: Staleness) -> (Vec<String>, Vec<String>) {
+        let names = |moves: Vec<Moved>| moves.into_iter().map(|moved| moved.what).collect();
+        (names(staleness.refused), names(staleness.data_moved))
+    }
+
+    #[test]
+    fn nothing_moved_is_fresh() {
+        let basis = world().plan(Mode::Apply).basis;
+        assert!(stale(&basis, &basis).is_fresh());
+        assert_eq!(moved(|_| {}), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_a_plan_touches_refuses_it_and_is_named() {
+        let changed = || pipeline("montage", &["edges"], json!({"datumTries": 9}));
+        type Move = Box<dyn FnOnce(&mut World)>;
+        let cases: [(Move, &str); 6] = [
+            (
+                Box::new(move |now| now.have("pipeline.montage", changed(), data(1, 1, 1), [].into())),
+                "pipeline.montage",
+            ),
+            (Box::new(|now| now.applied("pipeline.edges")), "pipeline.edges"),
+            (Box::new(|now| drop(now.live.remove(&addr("repo.old")))), "repo.old"),
+            (Box::new(|now| now.live.get_mut(&addr("repo.old")).unwrap().data.files = 2), "repo.old"),
+            (Box::new(|now| drop(now.live.remove(&addr("repo.images")))), "repo.images"),
+            (Box::new(|now| now.want_repo("fresh", json!({}))), "the workspace's files"),
+        ];
+        for (moves, what) in cases {
+            assert_eq!(moved(moves), (vec![what.to_owned()], vec![]), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_a_plan_does_not_touch_never_refuses_it() {
+        assert_eq!(moved(|now| drop(now.live.remove(&addr("repo.other")))), (vec![], vec![]));
+        assert_eq!(
+            moved(|now| now.live.get_mut(&addr("repo.images")).unwrap().data.files = 9),
+            (vec![], vec![])
+        );
+        let described = repo(json!({"description": "now described"}));
+        assert_eq!(
+            moved(|now| now.have("repo.images", described, data(0, 0, 0), [].into())),
+            (vec![], vec![])
+        );
+        let saved = world().plan(Mode::Apply).basis;
+        let now = Basis { operation: None, ..saved.clone() };
+        assert!(stale(&saved, &now).is_fresh(), "an unrelated operation");
+    }
+
+    #[test]
+    fn project_and_store_are_part_of_the_basis() {
+        let saved = world().plan(Mode::Apply).basis;
+        let other = Basis { project: "x".into(), lineage: Some("y".into()), ..saved.clone() };
+        assert_eq!(names(stale(&saved, &other)).0, ["the project", "the store"]);
+        let gone = Basis { lineage: None, ..saved.clone() };
+        assert_eq!(stale(&saved, &gone).refused[0].after, "not there any more");
+        assert!(stale(&gone, &saved).is_fresh(), "a store that was made in between");
+    }
+
+    #[test]
+    fn moved_heads_are_data() {
+        let saved = world().plan(Mode::Apply).basis;
+        let head = |text: &str| Some(CommitId(digest(text)));
+        let heads = |heads: &[(&str, Option<CommitId>)]| Basis {
+            heads: heads.iter().map(|(branch, head)| ((*branch).to_owned(), *head)).collect(),
+            ..saved.clone()
+        };
+        let before = heads(&[("a@master", head("1")), ("b@master", None), ("c@master", head("1"))]);
+        let after = heads(&[("a@master", head("1")), ("b@master", head("2")), ("d@master", head("1"))]);
+        let staleness = stale(&before, &after);
+        assert_eq!(staleness.refused, []);
+        let moved: Vec<_> =
+            staleness.data_moved.iter().map(|m| (m.what.as_str(), m.before.as_str())).collect();
+        let short = digest("1").short();
+        assert_eq!(moved, [("b@master", "no data"), ("c@master", short.as_str()), ("d@master", "no data")]);
+        assert!(stale(&heads(&[("b@master", None)]), &heads(&[])).is_fresh(), "no head either way");
+    }
+
+    #[test]
+    fn the_workspace_digest_tells_what_is_wanted() {
+        let of = |edit: &dyn Fn(&mut DesiredEdit)| {
+            let mut world = world();
+            edit(world.desired.get_mut(&addr("repo.images")).unwrap());
+            workspace_digest(&world.desired)
+        };
+        let same = of(&|_| {});
+        assert_eq!(same, of(&|images| images.location = None), "where it is written does not matter");
+        assert_ne!(same, of(&|images| images.implied = true));
+        assert_ne!(same, of(&|images| images.folder = Some(TreeId(digest("tree")))));
+        assert_ne!(same, of(&|images| images.resource = repo(json!({"description": "x"}))));
+    }
+
+    type DesiredEdit = flow_model::resource::DesiredResource;
+}

@@ -161,3 +161,129 @@ pub fn names(fields: &[FieldChange]) -> String {
     };
     crate::render::words::list(&fields.iter().map(name).collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use flow_model::{datum::transform_digest, spec::PipelineVersion};
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::spec;
+
+    fn paths(before: Value, after: Value) -> Vec<String> {
+        let (before, after) = (spec("p", &["a", "b"], before), spec("p", &["a", "b"], after));
+        between(&before, &after).into_iter().map(|field| field.path).collect()
+    }
+
+    #[test]
+    fn objects_are_walked_lists_are_whole_and_parts_are_compared_one_by_one() {
+        let env = |env: Value| json!({"transform": {"env": env}});
+        assert_eq!(paths(json!({}), json!({})), [] as [&str; 0]);
+        let (old, new) = (env(json!({"A": "1", "B": "2"})), env(json!({"B": "3", "C": "4"})));
+        assert_eq!(paths(old, new), ["transform.env.A", "transform.env.B", "transform.env.C"]);
+        assert_eq!(paths(json!({}), env(json!({"LANG": "C"}))), ["transform.env.LANG"]);
+        assert_eq!(paths(json!({}), json!({"transform": {"cmd": ["sh", "-c"]}})), ["transform.cmd"]);
+        let (mut old, new) = (spec("p", &["a", "b"], json!({})), spec("p", &["a", "c"], json!({})));
+        let changed: Vec<_> = between(&old, &new).into_iter().map(|field| field.path).collect();
+        assert_eq!(changed, ["input.cross[1].pfs.name", "input.cross[1].pfs.repo"]);
+        old.input = spec("p", &["a"], json!({})).input;
+        assert_eq!(between(&old, &new)[0].path, "input", "another kind of input is shown whole");
+        old.input = spec("p", &["a", "b", "c"], json!({})).input;
+        assert_eq!(between(&old, &new)[0].path, "input.cross", "another number of parts is shown whole");
+    }
+
+    #[test]
+    fn texts_of_several_lines_have_a_diff() {
+        let diff = |before: Value, after: Value| {
+            let (before, after) = (json!({"transform": before}), json!({"transform": after}));
+            between(&spec("p", &["a"], before), &spec("p", &["a"], after)).remove(0).diff
+        };
+        let stdin = diff(json!({"stdin": ["a", "b"]}), json!({"stdin": ["a", "c"]}));
+        assert_eq!(stdin.as_deref(), Some("@@ -1,2 +1,2 @@\n a\n-b\n+c\n"));
+        let script = diff(json!({"cmd": ["sh", "-c", "a\nb"]}), json!({"cmd": ["sh", "-c", "a\nc"]}));
+        assert_eq!(script.as_deref(), Some("@@ -1,4 +1,4 @@\n sh\n -c\n a\n-b\n+c\n"));
+        assert_eq!(diff(json!({"cmd": ["a"]}), json!({"cmd": ["b"]})), None);
+    }
+
+    /// Every field that a resolved pipeline can have, with two values.
+    fn every_field() -> Vec<(Value, Value)> {
+        let transform = |name: &str, before: Value, after: Value| {
+            (json!({"transform": {name: before}}), json!({"transform": {name: after}}))
+        };
+        vec![
+            (json!({"description": "a"}), json!({"description": "b"})),
+            (json!({"parallelism": 1}), json!({"parallelism": 2})),
+            (json!({"datumTries": 1}), json!({"datumTries": 2})),
+            (json!({"datumTimeout": 1}), json!({"datumTimeout": 2})),
+            (json!({"deletionPolicy": "retain"}), json!({"deletionPolicy": "delete"})),
+            transform("image", json!("a"), json!("b")),
+            transform("cmd", json!(["a"]), json!(["b"])),
+            transform("stdin", json!(["a"]), json!(["b"])),
+            transform("env", json!({"A": "1"}), json!({"A": "2"})),
+            transform("workingDir", json!("/a"), json!("/b")),
+            transform("acceptReturnCode", json!([1]), json!([2])),
+            transform("errCmd", json!(["a"]), json!(["b"])),
+            transform("errStdin", json!(["a"]), json!(["b"])),
+        ]
+    }
+
+    #[test]
+    fn a_field_runs_datums_again_if_and_only_if_it_is_in_their_key() {
+        let digest = |patch: &Value| {
+            let spec = spec("p", &["a"], patch.clone());
+            transform_digest(&PipelineVersion { spec, code_tree: None })
+        };
+        for (before, after) in every_field() {
+            let fields = between(&spec("p", &["a"], before.clone()), &spec("p", &["a"], after.clone()));
+            assert_eq!(fields.len(), 1, "{before}");
+            let is_in_key = digest(&before) != digest(&after);
+            assert_eq!(effect(&fields[0]) == Effect::Transform, is_in_key, "{}", fields[0].path);
+        }
+    }
+
+    /// A field that is added to the spec has to be classified: this fails until `every_field` knows it.
+    #[test]
+    fn every_field_of_the_spec_is_classified() {
+        let schema = schemars::schema_for!(flow_model::spec::PipelineSpec).to_value();
+        let names = |pointer: &str| -> BTreeSet<String> {
+            let properties = schema.pointer(pointer).and_then(Value::as_object).unwrap();
+            properties.keys().cloned().collect()
+        };
+        let listed = |part: &dyn Fn(&Value) -> Option<&Value>| -> BTreeSet<String> {
+            let fields = every_field();
+            let objects = fields.iter().filter_map(|(before, _)| part(before)?.as_object());
+            objects.flat_map(|fields| fields.keys().cloned()).collect()
+        };
+        let mut pipeline = listed(&|patch| Some(patch));
+        pipeline.extend(["name".to_owned(), "input".to_owned()]);
+        assert_eq!(names("/properties"), pipeline);
+        let mut transform = listed(&|patch| patch.get("transform"));
+        transform.insert("code".to_owned());
+        assert_eq!(names("/$defs/Transform/properties"), transform);
+    }
+
+    #[test]
+    fn inputs_and_sources_have_effects_of_their_own() {
+        let field = |path: &str| FieldChange {
+            path: path.to_owned(),
+            before: None,
+            after: None,
+            location: None,
+            diff: None,
+        };
+        assert_eq!(effect(&field("input.cross[0].pfs.glob")), Effect::Datums);
+        assert_eq!(effect(&field("source.path")), Effect::Source);
+        assert_eq!(effect_of_all(&[field("description"), field("input")]), Effect::Datums);
+        assert_eq!(effect_of_all(&[]), Effect::Nothing);
+        let code = |before: Value, after: Value| FieldChange {
+            before: Some(before),
+            after: Some(after),
+            ..field("transform.code")
+        };
+        let tree = |folder: &str, tree: &str| json!({"folder": folder, "tree": tree});
+        assert_eq!(effect(&code(tree("a", "1"), tree("b", "1"))), Effect::Nothing);
+        assert_eq!(effect(&code(tree("a", "1"), tree("a", "2"))), Effect::Transform);
+    }
+}

@@ -89,6 +89,8 @@ pub fn schema() -> Value {
     schema.insert("title".to_owned(), json!("flow plan"));
     if let Some(version) = schema.pointer_mut("/properties/formatVersion").and_then(Value::as_object_mut) {
         version.insert("const".to_owned(), json!(PLAN_FORMAT));
+        version
+            .insert("description".to_owned(), json!("Version of the plan format; another one is refused."));
     }
     schema.to_value()
 }
@@ -202,4 +204,155 @@ fn inconsistencies(plan: &Plan) -> Vec<Problem> {
         problem("/basis/touched".to_owned(), format!("changed resource `{addr}` is missing"));
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_model::forecast::{DatumReason, ForecastAction, WorkCause};
+    use serde_json::json;
+
+    use super::*;
+    use crate::{resources::Mode, testing::*};
+
+    fn plan() -> Plan {
+        let mut world = World::default();
+        world.want_repo("images", json!({"source": {"path": "./images", "branch": "master"}}));
+        world.folder("images", sync("./images", [1, 0, 0], 5, &["+ /a"]));
+        world.want(pipeline("edges", &["images"], json!({})), &["repo.images"]);
+        world.want(
+            pipeline("montage", &["edges"], json!({"transform": {"stdin": ["a", "b"]}})),
+            &["pipeline.edges"],
+        );
+        world.have("pipeline.montage", pipeline("montage", &["edges"], json!({})), data(1, 2, 3), [].into());
+        world.have("repo.old", repo(json!({})), data(1, 2, 3), [].into());
+        let group = group(ForecastAction::Run, DatumReason::New, 1, 5);
+        world.data = vec![forecast(
+            "edges",
+            &["images"],
+            WorkCause::InputChanged { repos: vec!["images".into()] },
+            vec![group],
+        )];
+        world.notes = vec!["a note".to_owned()];
+        world.plan(Mode::Apply)
+    }
+
+    fn edited(edit: impl FnOnce(&mut Value)) -> String {
+        let mut value = serde_json::to_value(plan()).unwrap();
+        edit(&mut value);
+        read(&value.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn plans_round_trip_to_the_byte() {
+        let text = write(&plan());
+        assert!(text.ends_with("}\n") && text.starts_with("{\n  \"formatVersion\": 1,\n"));
+        let read = read(&text).unwrap();
+        assert_eq!(read, plan());
+        assert_eq!(write(&read), text);
+    }
+
+    #[test]
+    fn the_published_schema_is_the_generated_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/plan.schema.json");
+        #[expect(clippy::disallowed_methods, reason = "a golden test reads and writes its file")]
+        let published = {
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                std::fs::write(path, schema_text()).unwrap();
+            }
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        assert!(
+            published == schema_text(),
+            "schemas/plan.schema.json is out of date: run `UPDATE_GOLDEN=1 cargo test -p flow-plan`"
+        );
+    }
+
+    #[test]
+    fn the_schema_is_closed_and_says_what_it_is() {
+        let schema = schema();
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(schema["title"], "flow plan");
+        assert!(jsonschema::meta::is_valid(&schema));
+        let mut open = vec![&schema];
+        let mut objects = 0;
+        while let Some(value) = open.pop() {
+            if value.get("type") == Some(&json!("object")) {
+                objects += 1;
+                assert!(value.get("additionalProperties").is_some(), "open object: {value}");
+            }
+            match value {
+                Value::Object(fields) => open.extend(fields.values()),
+                Value::Array(items) => open.extend(items),
+                _ => {}
+            }
+        }
+        assert!(objects > 10, "{objects}");
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused_with_a_next_step() {
+        let message = |text: &str| read(text).unwrap_err().to_string();
+        assert!(message("kind: Pipeline").starts_with("not a plan file: expected value"));
+        assert!(message("{}").contains("no `formatVersion`"));
+        assert!(
+            message("{\"formatVersion\": 2}")
+                .starts_with("plan format `2` is not supported: this flow reads")
+        );
+        for text in ["", "{}", "{\"formatVersion\": \"1\"}", "{\"formatVersion\": 1}"] {
+            assert!(message(text).contains("flow plan --out FILE"), "{text}");
+        }
+        let deep = format!("{{\"formatVersion\": 1, \"x\": {}", "[".repeat(100_000));
+        assert!(message(&deep).starts_with("not a plan file: recursion limit exceeded"));
+    }
+
+    #[test]
+    fn all_problems_are_listed_with_pointers() {
+        let message = edited(|plan| {
+            plan["suprise"] = json!(true);
+            plan["changes"][1]["action"] = json!("destroyEverything");
+            plan["basis"]["workspace"] = json!("xyz");
+            plan["data"][0]["cause"]["because"] = json!(1);
+            plan.as_object_mut().unwrap().remove("context");
+        });
+        for expected in [
+            "`/suprise`: unknown field",
+            "/changes/1/action",
+            "`/basis/workspace`: ",
+            "`context` is missing",
+            "/data/0/cause",
+        ] {
+            assert!(message.contains(expected), "{expected} not in:\n{message}");
+        }
+    }
+
+    #[test]
+    fn values_that_no_schema_can_check_are_refused() {
+        let message =
+            edited(|plan| plan["changes"][0]["addr"] = json!(format!("pipeline.{}", "p".repeat(60))));
+        assert!(message.contains("at most 51"), "{message}");
+        let message = edited(|plan| plan["changes"][0]["location"]["line"] = json!(1_u64 << 40));
+        assert!(message.contains("u32"), "{message}");
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_together_are_refused() {
+        let swapped = edited(|plan| plan["changes"].as_array_mut().unwrap().swap(0, 1));
+        assert!(swapped.contains("`/changes/1`: `repo.images` is out of order or repeated"), "{swapped}");
+        let missing = edited(|plan| drop(plan["order"].as_array_mut().unwrap().pop()));
+        assert!(missing.contains("`/order`: changed resource"), "{missing}");
+        let twice = edited(|plan| plan["order"][1] = plan["order"][0].clone());
+        assert!(twice.contains("`/order/1`: `repo.images` is no changed resource or is repeated"), "{twice}");
+        let untouched = edited(|plan| plan["basis"]["touched"] = json!({}));
+        assert_eq!(untouched.matches("`/basis/touched`").count(), 4, "{untouched}");
+    }
+
+    #[test]
+    fn problems_are_counted_beyond_the_first_ones() {
+        let message = edited(|plan| {
+            for n in 0..30 {
+                plan[format!("extra{n}")] = json!(n);
+            }
+        });
+        assert!(message.ends_with("and 10 more"), "{message}");
+    }
 }

@@ -123,3 +123,63 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flow_model::job::DatumStatus;
+
+    use super::*;
+    use crate::{datums, testing::*};
+
+    fn work(history: Option<History>) -> Work {
+        Work {
+            pipeline: "edges".parse().unwrap(),
+            inputs: vec!["images".to_owned()],
+            cause: WorkCause::Changed,
+            details: BTreeMap::from([(DatumReason::FailedBefore, "exit 3".to_owned())]),
+            history,
+            unknown_until: vec!["b".parse().unwrap(), "a".parse().unwrap(), "b".parse().unwrap()],
+        }
+    }
+
+    fn job_plan() -> JobPlan {
+        let known = [
+            known(1, 1, 1, DatumStatus::Processed),
+            known(2, 2, 2, DatumStatus::Failed),
+            known(3, 3, 3, DatumStatus::Processed),
+        ];
+        let mut wanted: Vec<_> = (4..9).map(|id| wanted(id, id, id)).collect();
+        wanted.splice(0..0, [crate::testing::wanted(1, 1, 1), crate::testing::wanted(2, 2, 2)]);
+        let untouched = Untouched { datums: 50, bytes: 500 };
+        datums::plan_changes(&known, &wanted, untouched, &BTreeMap::new())
+    }
+
+    #[test]
+    fn groups_are_sorted_counted_and_exemplified() {
+        let label = |id: DatumId| Some(format!("/{}", 9 - id.0.as_bytes()[0]));
+        let forecast = summarise(work(None), &job_plan(), &label);
+        let group = |at: usize| &forecast.groups[at];
+        let seen: Vec<_> = forecast.groups.iter().map(|g| (g.action, g.reason, g.datums, g.bytes)).collect();
+        let expected = [
+            (ForecastAction::Run, DatumReason::New, 5, 50),
+            (ForecastAction::Run, DatumReason::FailedBefore, 1, 10),
+            (ForecastAction::Reuse, DatumReason::Unchanged, 51, 510),
+            (ForecastAction::Drop, DatumReason::Gone, 1, 0),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(group(0).examples, ["/3", "/4", "/5"], "the first three, by name");
+        assert_eq!(group(1).detail.as_deref(), Some("exit 3"));
+        assert_eq!(group(0).detail, None);
+        assert_eq!(forecast.unknown_until.iter().map(PipelineName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(forecast.estimate, None);
+    }
+
+    #[test]
+    fn the_estimate_counts_waves() {
+        let history = |parallelism| Some(History { mean_per_datum: Millis(1000), parallelism });
+        let estimate = |parallelism| summarise(work(history(parallelism)), &job_plan(), &|_| None).estimate;
+        assert_eq!(estimate(1), Some(Millis(6000)));
+        assert_eq!(estimate(4), Some(Millis(2000)));
+        assert_eq!(estimate(0), Some(Millis(6000)), "a parallelism of zero cannot divide");
+    }
+}

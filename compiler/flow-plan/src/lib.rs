@@ -24,4 +24,6 @@ pub mod forecast;
 pub mod order;
 pub mod render;
 pub mod resources;
+#[cfg(test)]
+mod testing;
 pub mod text;

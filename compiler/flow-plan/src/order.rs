@@ -154,3 +154,80 @@ fn other_kind(addr: &ResourceAddr) -> Option<ResourceAddr> {
         ResourceAddr::Pipeline(name) => Some(ResourceAddr::Repo(name.output_repo())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{resources::Mode, testing::*};
+
+    fn order_of(world: &World) -> Vec<String> {
+        let changes = world.changes(Mode::Apply);
+        order(&changes, &world.desired, &world.live).iter().map(ToString::to_string).collect()
+    }
+
+    fn have(world: &mut World, name: &str, reads: &[&str]) {
+        let resource = match name.strip_prefix("pipeline.") {
+            Some(pipeline_name) => pipeline(pipeline_name, &["x"], json!({"description": "old"})),
+            None => repo(json!({"description": "old"})),
+        };
+        world.have(name, resource, data(1, 1, 1), reads.iter().map(|text| addr(text)).collect());
+    }
+
+    #[test]
+    fn makes_follow_what_they_read_and_deletes_come_in_reverse() {
+        let mut world = World::default();
+        world.want_repo("in", json!({}));
+        world.want(pipeline("a", &["z"], json!({})), &["pipeline.z"]);
+        world.want(pipeline("z", &["in"], json!({})), &["repo.in"]);
+        have(&mut world, "repo.old", &[]);
+        have(&mut world, "pipeline.old-a", &["repo.old"]);
+        have(&mut world, "pipeline.old-z", &["pipeline.old-a"]);
+        let expected =
+            ["repo.in", "pipeline.z", "pipeline.a", "pipeline.old-z", "pipeline.old-a", "repo.old"];
+        assert_eq!(order_of(&world), expected);
+    }
+
+    #[test]
+    fn a_reader_lets_go_before_what_it_read_goes() {
+        let mut world = World::default();
+        world.want_repo("new", json!({}));
+        world.want(pipeline("p", &["new"], json!({})), &["repo.new"]);
+        have(&mut world, "pipeline.p", &["repo.old"]);
+        have(&mut world, "repo.old", &[]);
+        assert_eq!(order_of(&world), ["repo.new", "pipeline.p", "repo.old"]);
+    }
+
+    #[test]
+    fn a_name_is_free_before_the_other_kind_takes_it() {
+        let mut world = World::default();
+        world.want(pipeline("edges", &["in"], json!({})), &[]);
+        world.want(pipeline("montage", &["edges"], json!({})), &["pipeline.edges"]);
+        have(&mut world, "repo.edges", &[]);
+        have(&mut world, "pipeline.montage", &["repo.edges"]);
+        // `montage` reads the old `edges` and the new one: the soft constraint has to give way.
+        assert_eq!(order_of(&world), ["repo.edges", "pipeline.edges", "pipeline.montage"]);
+    }
+
+    #[test]
+    fn a_state_with_a_cycle_still_gives_every_change() {
+        let mut world = World::default();
+        have(&mut world, "pipeline.a", &["pipeline.b"]);
+        have(&mut world, "pipeline.b", &["pipeline.a"]);
+        have(&mut world, "pipeline.c", &["pipeline.c"]);
+        assert_eq!(order_of(&world), ["pipeline.c", "pipeline.a", "pipeline.b"]);
+    }
+
+    #[test]
+    fn a_long_chain_is_ordered_quickly() {
+        let mut world = World::default();
+        for at in (0..10_000).rev() {
+            let reads = if at == 0 { vec![] } else { vec![format!("pipeline.p{}", at - 1)] };
+            let reads: Vec<&str> = reads.iter().map(String::as_str).collect();
+            world.want(pipeline(&format!("p{at}"), &["in"], json!({})), &reads);
+        }
+        let order = order_of(&world);
+        assert!((0..10_000).all(|at| order[at] == format!("pipeline.p{at}")));
+    }
+}
