@@ -60,8 +60,7 @@ pub enum Sandbox {
 ///
 /// ```text
 /// current/   what programs see at /pfs; in the plain slot current/out is /pfs/out
-/// next/      inputs of the next datum, not visible yet
-/// old/       inputs of earlier datums, to be deleted
+/// next/      inputs of the next datum, not visible yet, or of the last one, not needed any more
 /// out/       /pfs/out, in the sandbox
 /// tmp/       /tmp, with the home directory in it
 /// mnt/       where the sandbox's root is put together; always empty from outside
@@ -90,10 +89,6 @@ impl SlotDirs {
         self.root.join("next")
     }
 
-    fn old(&self) -> PathBuf {
-        self.root.join("old")
-    }
-
     fn out(&self) -> PathBuf {
         self.root.join("out")
     }
@@ -110,7 +105,7 @@ impl SlotDirs {
     fn prepare(&self) -> io::Result<()> {
         self.remove()?;
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&self.root)?;
-        let folders = [self.current(), self.next(), self.old(), self.out(), self.mount_point()];
+        let folders = [self.current(), self.next(), self.out(), self.mount_point()];
         for folder in folders.into_iter().chain([self.current().join("out"), self.tmp()]) {
             std::fs::create_dir(&folder)?;
             std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755))?;

@@ -21,7 +21,7 @@ use super::wire::{WireError, frame_length};
 use super::{Sandbox, SlotDirs, View};
 
 /// How long a helper may take to end by itself when its slot is stopped.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a slot is made of.
 #[derive(Debug, Clone)]

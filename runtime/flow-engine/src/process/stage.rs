@@ -1,24 +1,26 @@
 //! Puts the inputs of a datum in place: built in `next/`, shown in `current/` by renames.
 //!
 //! Programs see `current/` through a mount that stays, so its entries are exchanged, never the folder itself.
-//! The next datum can be prepared, and the last one's inputs deleted, while a program runs.
+//! What was shown before goes to `next/`, where its folders are used again: making and removing a folder costs
+//! more than everything else here. The next datum can be prepared while a program runs.
 //!
 //! **Invariant:** user code cannot change a store object through its inputs: a whole object is hard-linked only
 //! where the sandbox's read-only mount protects it, and copied (sharing blocks where the file system can) elsewhere.
 //!
 //! Not here: `/pfs/out` (`collect`).
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::beneath::{ensure_folder, list, move_entry, open_own, os};
+use super::beneath::{ensure_folder, list, move_entry, open_folder, open_own, os};
 use super::{Sandbox, SlotDirs, sweep};
 
 /// Where the content of an input comes from.
@@ -41,6 +43,15 @@ pub struct Input<'a> {
     pub source: Source<'a>,
     /// Whether programs may execute it.
     pub executable: bool,
+}
+
+impl<'a> Input<'a> {
+    /// Every folder it needs, the outermost first.
+    fn folders(&self) -> impl Iterator<Item = &'a str> {
+        let path = self.path;
+        let own = matches!(self.source, Source::Folder).then_some(path);
+        path.match_indices('/').map(|(end, _)| &path[..end]).chain(own)
+    }
 }
 
 /// Why inputs cannot be put in place.
@@ -71,8 +82,8 @@ pub struct Stage {
     root: OwnedFd,
     folder: PathBuf,
     sandbox: Sandbox,
-    /// Makes the names in `old/` differ.
-    serial: u64,
+    /// `next/` holds inputs to be shown, not inputs that were.
+    prepared: bool,
 }
 
 impl Stage {
@@ -80,68 +91,79 @@ impl Stage {
     pub fn new(dirs: &SlotDirs, sandbox: Sandbox) -> Result<Self, StageError> {
         let folder = dirs.root().to_owned();
         let root = open_own(&folder).map_err(|source| at_folder(&folder, source))?;
-        Ok(Self { root, folder, sandbox, serial: 0 })
+        Ok(Self { root, folder, sandbox, prepared: false })
     }
 
-    /// Builds the inputs of the next datum, out of programs' sight; replaces inputs that were prepared and not shown.
+    /// Builds the inputs of the next datum, out of programs' sight; replaces inputs that were prepared and not
+    /// shown, and deletes those of the datum before the present one.
     ///
     /// Files get the modes 0644 or 0755, less the umask; a hard-linked object keeps its own.
     pub fn prepare(&mut self, inputs: &[Input<'_>]) -> Result<(), StageError> {
-        let next = self.set_aside_next().map_err(|source| at_folder(&self.folder, source))?;
-        let mut last_parent = "";
-        for input in inputs {
-            check_path(input.path)?;
-            let failed = |source: io::Error| StageError::Io { path: input.path.to_owned(), source };
-            let parent = match input.source {
-                Source::Folder => input.path,
-                _ => input.path.rsplit_once('/').map_or("", |(parent, _)| parent),
-            };
-            if parent != last_parent {
-                make_folders(&next, parent).map_err(failed)?;
-                last_parent = parent;
+        inputs.iter().try_for_each(|input| check_path(input.path))?;
+        self.prepared = false;
+        let wanted: BTreeSet<&str> = inputs.iter().flat_map(Input::folders).collect();
+        let next = self.clear_next(&wanted).map_err(|source| at_folder(&self.folder, source))?;
+        for folder in wanted {
+            match rustix::fs::mkdirat(&next, folder, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => {
+                    return Err(StageError::Io { path: folder.to_owned(), source: error.into() });
+                }
             }
-            self.place(&next, input).map_err(failed)?;
         }
+        for input in inputs {
+            self.place(&next, input)
+                .map_err(|source| StageError::Io { path: input.path.to_owned(), source })?;
+        }
+        self.prepared = true;
         Ok(())
     }
 
-    /// Shows the prepared inputs in place of the present ones. No program may be running.
+    /// Shows the prepared inputs (none, if none were prepared) in place of the present ones. No program may be
+    /// running.
     pub fn show(&mut self) -> Result<(), StageError> {
+        if !self.prepared {
+            self.prepare(&[])?;
+        }
+        self.prepared = false;
         self.exchange().map_err(|source| at_folder(&self.folder, source))
     }
 
-    /// Deletes the inputs of earlier datums; may be called at any time, such as while a program runs.
+    /// Deletes inputs that are no longer shown now, not only when the next ones are prepared.
     pub fn sweep(&mut self) -> Result<(), StageError> {
-        let swept = ensure_folder(&self.root, "old").and_then(sweep::empty);
-        swept.map_err(|source| at_folder(&self.folder, source))
+        if !self.prepared {
+            self.clear_next(&BTreeSet::new()).map_err(|source| at_folder(&self.folder, source))?;
+        }
+        Ok(())
     }
 
     fn exchange(&mut self) -> io::Result<()> {
         let current = ensure_folder(&self.root, "current")?;
         let next = ensure_folder(&self.root, "next")?;
-        let old = ensure_folder(&self.root, "old")?;
+        let mut to_show: BTreeSet<_> = list(&next)?.into_iter().map(|(name, _)| name).collect();
         for (name, _) in list(&current)? {
-            if os(&name) != "out" {
-                self.serial += 1;
-                move_entry(&current, &name, &old, OsStr::new(&self.serial.to_string()))?;
+            if os(&name) == "out" {
+                continue;
+            }
+            if to_show.remove(&name) {
+                exchange_entries(&self.root, &current, &next, &name)?;
+            } else {
+                move_entry(&current, &name, &next, os(&name))?;
             }
         }
-        for (name, _) in list(&next)? {
+        for name in to_show {
             move_entry(&next, &name, &current, os(&name))?;
         }
         Ok(())
     }
 
-    /// Opens `next/`, empty.
-    fn set_aside_next(&mut self) -> io::Result<OwnedFd> {
+    /// Opens `next/` with nothing in it but those of the `wanted` folders that can be used again.
+    fn clear_next(&mut self, wanted: &BTreeSet<&str>) -> io::Result<OwnedFd> {
         let next = ensure_folder(&self.root, "next")?;
-        let left = list(&next)?;
-        if !left.is_empty() {
-            let old = ensure_folder(&self.root, "old")?;
-            for (name, _) in left {
-                self.serial += 1;
-                move_entry(&next, &name, &old, OsStr::new(&self.serial.to_string()))?;
-            }
+        match self.sandbox {
+            Sandbox::Namespaces => clear(next.as_fd(), "", wanted)?,
+            // Programs may have changed these folders themselves, not only what is in them.
+            Sandbox::Plain => sweep::empty(&next)?,
         }
         Ok(next)
     }
@@ -186,17 +208,31 @@ fn create(next: &OwnedFd, input: &Input<'_>) -> io::Result<File> {
     Ok(rustix::fs::openat(next, input.path, flags, mode)?.into())
 }
 
-/// Makes the folder `path` and those above it, where they are missing.
-fn make_folders(next: &OwnedFd, path: &str) -> io::Result<()> {
-    let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
-    for end in ends {
-        match rustix::fs::mkdirat(next, &path[..end], Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(Errno::NOENT) if path.is_empty() => {}
-            Err(error) => return Err(error.into()),
+/// Deletes everything below `folder` but `wanted` folders; `path` is where it lies.
+fn clear(folder: BorrowedFd<'_>, path: &str, wanted: &BTreeSet<&str>) -> io::Result<()> {
+    for (name, kind) in list(folder)? {
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let below = below + &os(&name).to_string_lossy();
+        if kind == FileType::Directory && wanted.contains(below.as_str()) {
+            clear(open_folder(folder, os(&name))?.as_fd(), &below, wanted)?;
+        } else {
+            sweep::remove(folder, &name, kind)?;
         }
     }
     Ok(())
+}
+
+/// Exchanges what two folders have under the same name.
+fn exchange_entries(root: &OwnedFd, one: &OwnedFd, two: &OwnedFd, name: &CString) -> io::Result<()> {
+    match rustix::fs::renameat_with(one, name, two, name, RenameFlags::EXCHANGE) {
+        // Not every file system can.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::ACCESS) => {
+            move_entry(one, name, root, OsStr::new("swap"))?;
+            move_entry(two, name, one, os(name))?;
+            Ok(move_entry(root, &CString::from(c"swap"), two, os(name))?)
+        }
+        other => Ok(other?),
+    }
 }
 
 fn check_path(path: &str) -> Result<(), StageError> {
@@ -262,9 +298,54 @@ mod tests {
         assert_eq!(names(&dirs.current()), ["a", "empty", "out"]);
         assert_eq!(names(&dirs.current().join("a")), ["z"]);
         assert_eq!(names(&dirs.current().join("empty")), ["one"]);
-        assert!(!names(&dirs.old()).is_empty());
+        assert!(!names(&dirs.next()).is_empty());
         stage.sweep().unwrap();
-        assert!(names(&dirs.old()).is_empty());
+        assert!(names(&dirs.next()).is_empty());
+        stage.show().unwrap();
+        assert_eq!(names(&dirs.current()), ["out"]);
+    }
+
+    /// Whatever was shown and prepared before, exactly the new inputs are shown.
+    #[test]
+    fn folders_are_used_again_and_nothing_shines_through() {
+        let rounds: [&[&'static str]; 7] = [
+            &["in/a/b/1", "in/a/2", "other/x"],
+            &["in/a/b/3"],
+            &["in/a"],
+            &["in"],
+            &["in/a/b/1/deep/er", "in/a/2"],
+            &[],
+            &["in/a/b/1", "in/z/y"],
+        ];
+        for sandbox in [Sandbox::Namespaces, Sandbox::Plain] {
+            let (_scratch, dirs, mut stage) = slot(sandbox);
+            for round in rounds.iter().chain(&rounds).chain(rounds.iter().rev()) {
+                let inputs: Vec<_> = round.iter().map(|path| bytes(path, path)).collect();
+                stage.prepare(&inputs).unwrap();
+                stage.show().unwrap();
+                let mut shown: Vec<String> = walkdir(&dirs.current());
+                shown.retain(|path| path != "out");
+                let mut wanted: BTreeSet<String> = round.iter().map(|&path| path.to_owned()).collect();
+                wanted.extend(inputs.iter().flat_map(Input::folders).map(str::to_owned));
+                assert_eq!(shown, wanted.into_iter().collect::<Vec<_>>(), "{round:?}");
+                for path in *round {
+                    assert_eq!(std::fs::read_to_string(dirs.current().join(path)).unwrap(), *path);
+                }
+            }
+        }
+    }
+
+    fn walkdir(root: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                found.push(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+                folders.extend(entry.file_type().unwrap().is_dir().then(|| entry.path()));
+            }
+        }
+        found.sort();
+        found
     }
 
     #[test]
@@ -307,7 +388,7 @@ mod tests {
         let victim = scratch.path().join("victim");
         std::fs::create_dir(&victim).unwrap();
         std::fs::write(victim.join("precious"), "x").unwrap();
-        for name in ["current", "next", "old"] {
+        for name in ["current", "next"] {
             let folder = dirs.root().join(name);
             std::fs::remove_dir_all(&folder).unwrap();
             std::os::unix::fs::symlink(&victim, &folder).unwrap();

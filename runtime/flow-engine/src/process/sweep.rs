@@ -41,12 +41,27 @@ pub(super) fn empty(folder: impl AsFd) -> io::Result<()> {
             return Ok(());
         }
         for (name, kind) in &entries {
-            if !remove_one(folder, name, *kind)? {
-                empty_by_moving_up(folder, name, &mut moved_up)?;
-                rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
-            }
+            remove_at(folder, name, *kind, &mut moved_up)?;
         }
     }
+}
+
+/// Deletes the entry `name` of `folder`; parts of a deep tree may stay as further entries of `folder`.
+fn remove_at(folder: BorrowedFd<'_>, name: &CString, kind: FileType, moved_up: &mut u64) -> io::Result<()> {
+    if !remove_one(folder, name, kind)? {
+        empty_by_moving_up(folder, name, moved_up)?;
+        rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
+}
+
+/// Deletes the entry `name` of `folder` and everything in it.
+pub(super) fn remove(folder: BorrowedFd<'_>, name: &CString, kind: FileType) -> io::Result<()> {
+    if !remove_one(folder, name, kind)? {
+        empty(open_folder(folder, os(name))?)?;
+        rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+    }
+    Ok(())
 }
 
 /// Deletes a file or an empty folder; false if it is a folder with something in it.
@@ -104,7 +119,7 @@ mod tests {
         symlink(&outside, tree.join("a/link")).unwrap();
         symlink(scratch.path(), tree.join("a/b/folder-link")).unwrap();
         for closed in ["a/b/c", "a/b", "a"] {
-            std::fs::set_permissions(tree.join(closed), PermissionsExt::from_mode(0)).unwrap();
+            std::fs::set_permissions(tree.join(closed), PermissionsExt::from_mode(0o0)).unwrap();
         }
         remove_tree(&tree).unwrap();
         assert!(!tree.exists());

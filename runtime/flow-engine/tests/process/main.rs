@@ -3,6 +3,7 @@
 //!
 //! Its own `main`, because a slot's helper is this very program started again. Arguments without a dash are
 //! substrings of test names, as with the ordinary harness.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test program with a `main` of its own")]
 
 mod contained;
 mod lab;
