@@ -42,7 +42,7 @@ pub struct KnownDatum {
 }
 
 /// Where a result is recorded.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ResultRef {
     /// The datum's record.
     pub record: RecordId,

@@ -51,7 +51,6 @@ mod url;
 mod wire;
 
 pub use self::{
-    cache::ResultRef,
     entropy::{Entropy, SeededEntropy, SystemEntropy, new_nonce},
     error::{MediaError, PublishError, StoreError},
     jobs::{JobPacks, JobWriter},
@@ -62,5 +61,6 @@ pub use self::{
     snapshot::Snapshot,
     store::Store,
     transaction::{OperationMeta, Stamp, Transaction},
+    tree::{FileTree, FolderChild, Tree, empty_tree},
     url::{StoreUrl, StoreUrlError},
 };
