@@ -1,5 +1,7 @@
 //! The `flow` binary.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     flow_cli::main()
 }
