@@ -197,12 +197,13 @@ mod tests {
     }
 
     /// Keys follow from inputs and transform, as in life: `key = inputs + 100 * transform`.
-    fn sides()
-    -> impl Strategy<Value = (Vec<KnownDatum>, Vec<WantedDatum>, BTreeMap<DatumKey, ResultRef>, bool)> {
+    fn sides(
+        transform: impl Strategy<Value = bool>,
+    ) -> impl Strategy<Value = (Vec<KnownDatum>, Vec<WantedDatum>, BTreeMap<DatumKey, ResultRef>, bool)> {
         let known_side = prop::collection::btree_map(0..20_u8, (0..4_u8, status()), 0..12);
         let wanted_side = prop::collection::btree_map(0..20_u8, 0..4_u8, 0..12);
         let cached = prop::collection::btree_set(prop_oneof![0..4_u8, 100..104_u8], 0..4);
-        (known_side, wanted_side, cached, any::<bool>()).prop_map(|(knowns, wanteds, cached, transform)| {
+        (known_side, wanted_side, cached, transform).prop_map(|(knowns, wanteds, cached, transform)| {
             let salt = if transform { 100 } else { 0 };
             let known_side =
                 knowns.into_iter().map(|(id, (inputs, status))| known(id, inputs, inputs, status));
@@ -247,7 +248,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decisions_are_total_ordered_and_those_of_the_oracle((known, wanted, cached, transform) in sides()) {
+        fn decisions_are_total_ordered_and_those_of_the_oracle((known, wanted, cached, transform) in sides(any::<bool>())) {
             let plan = plan(&known, &wanted, &cached, transform);
             prop_assert!(plan.decisions.is_sorted_by(|a, b| a.id < b.id));
             let actions: BTreeMap<_, _> = plan.decisions.iter().map(|d| (d.id, d.action)).collect();
@@ -255,7 +256,7 @@ mod tests {
         }
 
         #[test]
-        fn carried_out_it_reaches_the_wanted_side_and_has_no_more_to_do((known, wanted, cached, transform) in sides()) {
+        fn carried_out_it_reaches_the_wanted_side_and_has_no_more_to_do((known, wanted, cached, transform) in sides(any::<bool>())) {
             let after = applied(&plan(&known, &wanted, &cached, transform), &wanted);
             let pairs = |d: &[KnownDatum]| d.iter().map(|d| (d.id, d.key)).collect::<Vec<_>>();
             prop_assert_eq!(pairs(&after), wanted.iter().map(|d| (d.id, d.key)).collect::<Vec<_>>());
@@ -264,9 +265,8 @@ mod tests {
         }
 
         #[test]
-        fn looking_at_the_touched_alone_decides_the_same((known, wanted, cached, _) in sides()) {
+        fn looking_at_the_touched_alone_decides_the_same((known, wanted, cached, _) in sides(Just(false))) {
             let same = |k: &KnownDatum, w: &WantedDatum| k.id == w.id && k.key == w.key && k.status.is_result();
-            prop_assume!(wanted.iter().all(|w| w.key.0.as_bytes()[0] < 100));
             let left = |k: &&KnownDatum| !wanted.iter().any(|w| same(k, w));
             let right = |w: &&WantedDatum| !known.iter().any(|k| same(k, w));
             let touched_known: Vec<_> = known.iter().filter(left).copied().collect();

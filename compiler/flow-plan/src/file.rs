@@ -120,7 +120,7 @@ fn close_object(schema: &mut schemars::Schema) {
     }
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// [`PlanFileError`] lists what is wrong and says what to do.

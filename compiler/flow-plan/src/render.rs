@@ -16,6 +16,8 @@ mod human;
 mod lines;
 mod markdown;
 mod rows;
+#[cfg(test)]
+mod tests;
 pub mod words;
 
 pub use explain::why;
