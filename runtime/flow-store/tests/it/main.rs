@@ -3,3 +3,5 @@
 mod basics;
 mod common;
 mod faults;
+mod jobs;
+mod trees;
