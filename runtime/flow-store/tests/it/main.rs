@@ -2,3 +2,6 @@
 
 mod basics;
 mod common;
+mod faults;
+mod jobs;
+mod trees;
