@@ -5,18 +5,17 @@
 //! | `FLOW_TEST_CRASH=before:7` | kills the process before the seventh write to the store |
 //! | `FLOW_TEST_CRASH=after:7` | kills it when the write is durable, before anybody learns of it |
 //! | `FLOW_TEST_CRASH=torn:7` | kills it when half of the bytes are there under the name |
-//! | `FLOW_TEST_WRITES=FILE` | leaves the writes, one a line, in FILE at the end |
+//! | `FLOW_TEST_WRITES=FILE` | leaves the writes, one a line, in FILE when it ends or is killed so |
 //!
 //! **Invariant:** the process dies by SIGKILL, as with `kill -9`: nothing of it runs any more, no destructor either.
 
 use std::{
     env,
     ffi::OsString,
-    fmt::Write as _,
     fs, io,
     process::ExitCode,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use flow_cli::MediaLayer;
@@ -80,9 +79,9 @@ pub fn main() -> ExitCode {
     if crash.is_none() && wanted.is_none() {
         return flow_cli::main();
     }
-    let media: Arc<Mutex<Vec<Arc<FaultMedia>>>> = Arc::default();
-    let code = flow_cli::main_with(Some(layer(crash, Arc::clone(&media))));
-    match wanted.map_or(Ok(()), |file| leave_writes(&media, &file)) {
+    let writes = Arc::new(Writes { opened: Mutex::default(), wanted });
+    let code = flow_cli::main_with(Some(layer(crash, Arc::clone(&writes))));
+    match writes.leave() {
         Ok(()) => code,
         Err(error) => {
             complain(&format!("cannot leave the writes: {error}"));
@@ -91,38 +90,50 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A layer that counts, and dies at the crash point. A command opens its store once, so that the count is the command's.
-fn layer(crash: Option<CrashPoint>, opened: Arc<Mutex<Vec<Arc<FaultMedia>>>>) -> Arc<MediaLayer> {
+/// The writes to every store that was opened, and where they are wanted.
+struct Writes {
+    opened: Mutex<Vec<Arc<FaultMedia>>>,
+    wanted: Option<OsString>,
+}
+
+impl Writes {
+    fn opened(&self) -> MutexGuard<'_, Vec<Arc<FaultMedia>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing was opened in a slot's helper, which is this program too: it has nothing to leave.
+    fn leave(&self) -> io::Result<()> {
+        let opened = self.opened();
+        let Some(file) = self.wanted.as_ref().filter(|_| !opened.is_empty()) else { return Ok(()) };
+        let lines: Vec<String> = opened.iter().flat_map(|media| media.writes()).collect();
+        fs::write(file, lines.join("\n") + "\n")
+    }
+}
+
+/// A layer that counts, and dies at the crash point. A command opens its store once, so the count is the command's.
+fn layer(crash: Option<CrashPoint>, writes: Arc<Writes>) -> Arc<MediaLayer> {
     Arc::new(move |inner: Arc<dyn Media>| {
         let media = FaultMedia::new(inner);
         let media = match crash {
-            Some(CrashPoint { how, write }) => media.crash_at(write, how).on_crash(die),
+            Some(CrashPoint { how, write }) => {
+                let writes = Arc::clone(&writes);
+                media.crash_at(write, how).on_crash(move || die(&writes))
+            }
             None => media,
         };
         let media = Arc::new(media);
-        opened.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&media));
+        writes.opened().push(Arc::clone(&media));
         media
     })
 }
 
-fn die() {
+fn die(writes: &Writes) {
+    if let Err(error) = writes.leave() {
+        complain(&format!("cannot leave the writes: {error}"));
+    }
     // If the signal cannot be sent, `abort` ends the process too.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     std::process::abort();
-}
-
-/// Nothing was opened in a slot's helper, which is this program too: it has nothing to leave.
-fn leave_writes(opened: &Mutex<Vec<Arc<FaultMedia>>>, file: &OsString) -> io::Result<()> {
-    let opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
-    if opened.is_empty() {
-        return Ok(());
-    }
-    let mut lines = String::new();
-    for write in opened.iter().flat_map(|media| media.writes()) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(lines, "{write}");
-    }
-    fs::write(file, lines)
 }
 
 #[expect(clippy::print_stderr, reason = "a mistake in a test's own settings is said to who runs it")]

@@ -46,9 +46,8 @@ impl Look {
     /// [`Failure`] if there is none, or none that anything was applied to.
     pub fn at(workspace: &Path) -> Result<Self, Failure> {
         let root = workspace.join(".flow/store");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(Failure::io("look into", &root))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build().map_err(Failure::io("look into", &root))?;
         let media = Arc::new(LocalMedia::new(root.clone()));
         let store = runtime.block_on(Store::open(media, Arc::new(SystemEntropy)))?;
         let store = store.ok_or_else(|| nothing(&root))?;
@@ -102,8 +101,7 @@ impl Look {
                 None => Ok(None),
             }
         })?;
-        job.map(|job| job.counts)
-            .ok_or_else(|| Failure::Differs(format!("`{pipeline}` has no job")))
+        job.map(|job| job.counts).ok_or_else(|| Failure::Differs(format!("`{pipeline}` has no job")))
     }
 
     /// What two runs must agree on.
@@ -135,13 +133,30 @@ impl Look {
     ///
     /// # Errors
     /// [`Failure`] if a record cannot be read.
-    pub fn finished(&self) -> Result<BTreeSet<String>, Failure> {
+    pub fn finished(&self) -> Result<BTreeMap<JobId, BTreeSet<String>>, Failure> {
         let base = self.head()?.reader();
-        let mut labels = BTreeSet::new();
+        let mut labels = BTreeMap::new();
         for job in self.jobs_on_disk()? {
-            labels.extend(self.wait(self.finished_in(&base, job))?);
+            labels.insert(job, self.wait(self.finished_in(&base, job))?);
         }
         Ok(labels)
+    }
+
+    /// Whether everything that the state leads to is there and undamaged: all files of all branches are read.
+    ///
+    /// # Errors
+    /// [`Failure`] at the first thing that is not.
+    pub fn expect_whole(&self) -> Result<(), Failure> {
+        let head = self.head()?;
+        self.wait(async {
+            let reader = head.reader();
+            for state in head.all_branches().await?.into_values() {
+                let commit: Commit = reader.stored(state.head.0).await?;
+                let files = reader.files(commit.tree).files_with_prefix("").collect().await?;
+                reader.blobs(&files.iter().map(|(_, file)| file.blob).collect::<Vec<_>>()).await?;
+            }
+            Ok(())
+        })
     }
 
     async fn finished_in(&self, base: &Reader, job: JobId) -> Result<BTreeSet<String>, StoreError> {

@@ -91,6 +91,27 @@ impl Workspace {
         self.run(command, input)
     }
 
+    /// Runs `flow` with these arguments and more variables in the copy.
+    ///
+    /// # Errors
+    /// As [`Workspace::flow`].
+    pub fn flow_with(&self, args: &[&str], env: &[(&str, String)]) -> Result<Output, Failure> {
+        let mut command = Command::new(&self.flow);
+        command.arg0("flow").args(args).envs(env.iter().map(|(name, value)| (name, value)));
+        self.run(command, "")
+    }
+
+    /// Starts `flow` with these arguments in the copy, and leaves what it says aside.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be started.
+    pub fn start(&self, args: &[&str]) -> Result<Child, Failure> {
+        let mut command = Command::new(&self.flow);
+        command.arg0("flow").args(args).env_clear().envs(self.environment()).current_dir(&self.dir);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().map_err(Failure::io("start", &self.flow))
+    }
+
     /// Runs a shell script in the copy; `flow` is the binary under test there too.
     ///
     /// # Errors

@@ -78,6 +78,7 @@ impl LocalPool {
                 .map_err(EngineError::io(format!("cannot make the folder `{}`", folder.display())))?;
         }
         remove_abandoned_slots(&scratch.join("slots"))?;
+        remove_abandoned_locks(&scratch.join("jobs"))?;
         let support = if plain {
             SandboxSupport::Unavailable { reason: "switched off by FLOW_SANDBOX=off".to_owned() }
         } else {
@@ -216,6 +217,21 @@ fn remove_abandoned_slots(slots: &Path) -> Result<(), EngineError> {
                 // The next run tries again.
                 let _ = std::fs::remove_file(&path);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the lock files of jobs whose holder was killed: they lock nothing, but a job that has ended would keep its
+/// own for ever.
+fn remove_abandoned_locks(jobs: &Path) -> Result<(), EngineError> {
+    let fail = || EngineError::io(format!("cannot clean up `{}`", jobs.display()));
+    for entry in std::fs::read_dir(jobs).map_err(fail())? {
+        let path = entry.map_err(fail())?.path();
+        let Ok(file) = File::open(&path) else { continue };
+        // As when a holder lets go: whoever opened it meanwhile notices that the name is gone.
+        if file.try_lock().is_ok() && is_same_file(&file, &path) {
+            std::fs::remove_file(&path).map_err(fail())?;
         }
     }
     Ok(())
