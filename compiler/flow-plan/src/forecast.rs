@@ -126,7 +126,7 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use flow_model::job::DatumStatus;
+    use flow_model::job::DatumOutcome;
 
     use super::*;
     use crate::{datums, testing::*};
@@ -144,9 +144,9 @@ mod tests {
 
     fn job_plan() -> JobPlan {
         let known = [
-            known(1, 1, 1, DatumStatus::Processed),
-            known(2, 2, 2, DatumStatus::Failed),
-            known(3, 3, 3, DatumStatus::Processed),
+            known(1, 1, 1, DatumOutcome::Success),
+            known(2, 2, 2, DatumOutcome::Failed),
+            known(3, 3, 3, DatumOutcome::Success),
         ];
         let mut wanted: Vec<_> = (4..9).map(|id| wanted(id, id, id)).collect();
         wanted.splice(0..0, [crate::testing::wanted(1, 1, 1), crate::testing::wanted(2, 2, 2)]);
