@@ -187,7 +187,9 @@ impl ExecutorIdentity {
         }
     }
 
-    fn digest(&self) -> Digest {
+    /// What it contributes to a datum key.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
         match self {
             Self::Process { platform, digest, .. } => FieldHasher::new("flow executor v1")
                 .field("process")
@@ -217,6 +219,18 @@ pub fn transform_digest(version: &PipelineVersion) -> TransformDigest {
     hasher.push_list(transform.err_cmd.iter());
     hasher.push_list(transform.err_stdin.iter());
     TransformDigest(hasher.finish())
+}
+
+/// The digest of all that decides what a pipeline makes of given commits: transform, program and inputs. A version
+/// that differs in nothing of it (description, parallelism, tries, timeout, image) has nothing to do again.
+#[must_use]
+pub fn work_digest(version: &PipelineVersion, executor: &ExecutorIdentity) -> Digest {
+    let input = serde_json::to_vec(&version.spec.input).unwrap_or_default();
+    FieldHasher::new("flow work v1")
+        .field(transform_digest(version).0.as_bytes())
+        .field(executor.digest().as_bytes())
+        .field(input)
+        .finish()
 }
 
 /// The key of a datum.

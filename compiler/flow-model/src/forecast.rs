@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::{DatumId, DatumKey, Digest, InputsDigest, RecordId},
-    job::DatumStatus,
+    job::DatumOutcome,
     name::PipelineName,
     time::Millis,
 };
@@ -36,13 +36,13 @@ pub struct KnownDatum {
     /// What it read.
     pub inputs: InputsDigest,
     /// How it ended.
-    pub status: DatumStatus,
+    pub outcome: DatumOutcome,
     /// Its result.
     pub result: ResultRef,
 }
 
 /// Where a result is recorded.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ResultRef {
     /// The datum's record.
     pub record: RecordId,

@@ -169,6 +169,9 @@ pub struct JobManifest {
     pub status: JobStatus,
     /// Its datums.
     pub counts: JobCounts,
+    /// Mean time of a datum that ran, in this job or the last one that ran any: what estimates are made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datum_wall: Option<Millis>,
     /// Tree of [`DatumEntry`] by datum id.
     pub datums: TreeId,
     /// Tree of datum ids by output path: who wrote what.
@@ -269,7 +272,58 @@ impl Stored for RunFacts {
     const TYPE: &'static str = "flow.run-facts.v1";
 }
 
-/// How a datum of a job ended.
+/// What a worker made durable in one go: the datums that are finished by it. Read back when a job resumes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedBatch {
+    /// The job.
+    pub job: JobId,
+    /// The finished datums with how they ended.
+    pub datums: Vec<FinishedDatum>,
+}
+
+impl Stored for FinishedBatch {
+    const TYPE: &'static str = "flow.finished-batch.v1";
+}
+
+/// A datum that is finished: its record is durable.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinishedDatum {
+    /// Which datum.
+    pub id: DatumId,
+    /// How it ended.
+    pub outcome: DatumOutcome,
+    /// What it computed.
+    pub key: DatumKey,
+    /// What it read.
+    pub inputs: InputsDigest,
+    /// Its record.
+    pub record: RecordId,
+    /// The facts of its run.
+    pub facts: Digest,
+    /// How long its last try took.
+    pub wall: Millis,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<DatumFailure>,
+}
+
+/// How the work on a datum ended, in whatever job it was done.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum DatumOutcome {
+    /// There is a result.
+    Success,
+    /// Every try failed.
+    Failed,
+    /// Every try failed, and `err_cmd` succeeded: no output, no failure, no result to reuse.
+    Recovered,
+}
+
+/// What a datum of a job counts as: its outcome, seen from that job.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -296,19 +350,13 @@ impl DatumStatus {
             Self::Recovered => "recovered",
         }
     }
-
-    /// Whether the result may be used again.
-    #[must_use]
-    pub const fn is_result(self) -> bool {
-        matches!(self, Self::Processed | Self::Reused)
-    }
 }
 
 /// A datum in a job's tree of datums: fixed-width, so that a listing reads no other object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DatumEntry {
     /// How it ended.
-    pub status: DatumStatus,
+    pub outcome: DatumOutcome,
     /// What it computed.
     pub key: DatumKey,
     /// What it read.
@@ -317,23 +365,35 @@ pub struct DatumEntry {
     pub record: RecordId,
     /// The facts of the run that made the result; the digest of [`RunFacts`].
     pub facts: Digest,
+    /// The job in which it ran. An entry does not change while later jobs reuse it, so their trees share it.
+    pub ran_in: JobId,
 }
 
 impl DatumEntry {
     /// Length of [`DatumEntry::encode`].
-    pub const ENCODED_LENGTH: usize = 129;
+    pub const ENCODED_LENGTH: usize = 1 + 5 * 32;
 
-    /// The value in a tree node: status, then the four digests. A stored format.
+    /// What the datum counts as in `job`.
+    #[must_use]
+    pub fn status(&self, job: JobId) -> DatumStatus {
+        match self.outcome {
+            DatumOutcome::Failed => DatumStatus::Failed,
+            DatumOutcome::Recovered => DatumStatus::Recovered,
+            DatumOutcome::Success if self.ran_in == job => DatumStatus::Processed,
+            DatumOutcome::Success => DatumStatus::Reused,
+        }
+    }
+
+    /// The value in a tree node: outcome, then the five digests. A stored format.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(Self::ENCODED_LENGTH);
-        bytes.push(match self.status {
-            DatumStatus::Processed => 0,
-            DatumStatus::Reused => 1,
-            DatumStatus::Failed => 2,
-            DatumStatus::Recovered => 3,
+        bytes.push(match self.outcome {
+            DatumOutcome::Success => 0,
+            DatumOutcome::Failed => 1,
+            DatumOutcome::Recovered => 2,
         });
-        for digest in [self.key.0, self.inputs.0, self.record.0, self.facts] {
+        for digest in [self.key.0, self.inputs.0, self.record.0, self.facts, self.ran_in.0] {
             bytes.extend_from_slice(digest.as_bytes());
         }
         bytes
@@ -342,24 +402,24 @@ impl DatumEntry {
     /// Reads what [`DatumEntry::encode`] wrote; `None` for anything else.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let (status, rest) = bytes.split_first()?;
         if bytes.len() != Self::ENCODED_LENGTH {
             return None;
         }
-        let status = match status {
-            0 => DatumStatus::Processed,
-            1 => DatumStatus::Reused,
-            2 => DatumStatus::Failed,
-            3 => DatumStatus::Recovered,
+        let (outcome, rest) = bytes.split_first()?;
+        let outcome = match outcome {
+            0 => DatumOutcome::Success,
+            1 => DatumOutcome::Failed,
+            2 => DatumOutcome::Recovered,
             _ => return None,
         };
         let digest = |at: usize| rest[32 * at..32 * (at + 1)].try_into().ok().map(Digest::from_bytes);
         Some(Self {
-            status,
+            outcome,
             key: DatumKey(digest(0)?),
             inputs: InputsDigest(digest(1)?),
             record: RecordId(digest(2)?),
             facts: digest(3)?,
+            ran_in: JobId(digest(4)?),
         })
     }
 }
@@ -370,17 +430,20 @@ mod tests {
 
     #[test]
     fn entries_round_trip() {
+        let ran_in = JobId(Digest::of(b"j"));
         let entry = DatumEntry {
-            status: DatumStatus::Failed,
+            outcome: DatumOutcome::Success,
             key: DatumKey(Digest::of(b"k")),
             inputs: InputsDigest(Digest::of(b"i")),
             record: RecordId(Digest::of(b"r")),
             facts: Digest::of(b"f"),
+            ran_in,
         };
         let bytes = entry.encode();
-        assert_eq!(bytes.len(), DatumEntry::ENCODED_LENGTH);
         assert_eq!(DatumEntry::decode(&bytes), Some(entry));
-        assert_eq!(DatumEntry::decode(&bytes[..128]), None);
+        assert_eq!(DatumEntry::decode(&bytes[1..]), None);
+        assert_eq!(entry.status(ran_in), DatumStatus::Processed);
+        assert_eq!(entry.status(JobId(Digest::of(b"later"))), DatumStatus::Reused);
     }
 
     #[test]

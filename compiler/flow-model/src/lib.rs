@@ -14,6 +14,7 @@ pub mod datum;
 pub mod diagnostic;
 pub mod digest;
 pub mod forecast;
+pub mod glob;
 pub mod job;
 pub mod name;
 pub mod path;

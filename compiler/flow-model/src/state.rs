@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    digest::{CommitId, CommitSetId, JobId, ManifestId, VersionId},
+    digest::{CommitId, CommitSetId, Digest, JobId, ManifestId, VersionId},
     job::{JobCounts, JobStatus},
     name::{BranchName, PipelineName, RepoName},
     spec::RepoSpec,
@@ -110,9 +110,11 @@ pub struct LastJob {
     pub status: JobStatus,
     /// The version that ran.
     pub version: VersionId,
+    /// What it ran on which inputs: [`crate::datum::work_digest`]. Fields that compute nothing are no part of it.
+    pub work: Digest,
     /// The commits that it read, one per `pfs` input in the spec's order.
     pub inputs: Vec<CommitId>,
-    /// How often this version was run on these commits before this job.
+    /// How often this work was run on these commits before this job.
     pub run: u32,
 }
 
@@ -201,7 +203,6 @@ impl std::fmt::Display for ViewKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
 
     #[test]
     fn keys_round_trip() {

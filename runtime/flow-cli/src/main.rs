@@ -1,1 +1,7 @@
-fn main() {}
+//! The `flow` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flow_cli::main()
+}

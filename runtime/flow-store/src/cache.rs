@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use flow_model::{
     digest::{DatumKey, Digest, RecordId},
+    forecast::ResultRef,
     job::DatumRecord,
 };
 
@@ -21,15 +22,6 @@ use crate::{
 const PREFIX: usize = 16;
 const VALUE: usize = 64;
 pub(crate) const SHAPE: Shape = Shape { kind: b'C', key: PREFIX, value: VALUE };
-
-/// Where the result of a datum is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ResultRef {
-    /// What it computed: inputs and outputs.
-    pub record: RecordId,
-    /// The facts of the run that made it; the digest of a `RunFacts`.
-    pub facts: Digest,
-}
 
 pub(crate) type Prefix = [u8; PREFIX];
 pub(crate) type Entries = BTreeMap<Prefix, ResultRef>;

@@ -52,7 +52,6 @@ mod url;
 mod wire;
 
 pub use self::{
-    cache::ResultRef,
     entropy::{Entropy, SeededEntropy, SystemEntropy, new_nonce},
     error::{MediaError, PublishError, StoreError},
     fsck::{Affected, FsckCounts, FsckLevel, FsckReport, Problem, fsck},
@@ -64,5 +63,6 @@ pub use self::{
     snapshot::Snapshot,
     store::Store,
     transaction::{OperationMeta, Stamp, Transaction},
+    tree::{FileTree, FolderChild, Tree, empty_tree},
     url::{StoreUrl, StoreUrlError},
 };

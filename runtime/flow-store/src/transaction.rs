@@ -10,8 +10,9 @@ use std::{
 use bytes::Bytes;
 use flow_model::{
     canonical::{self, Stored},
-    commit::OperationKind,
+    commit::{Nonce, OperationKind},
     digest::{BlobId, DatumKey, Digest, TreeId},
+    forecast::ResultRef,
     path::RepoPath,
     state::ViewKey,
     time::Timestamp,
@@ -20,8 +21,9 @@ use flow_model::{
 use serde::Serialize;
 
 use crate::{
-    cache::{self, ResultRef},
+    cache,
     collector::{Collector, Purpose},
+    entropy::new_nonce,
     error::{PublishError, StoreError},
     ingest,
     jobs::JobPacks,
@@ -89,6 +91,14 @@ impl Transaction {
     #[must_use]
     pub fn reader(&self) -> Reader {
         self.collector.reader().clone()
+    }
+
+    /// A random value for a commit that is made in this transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Entropy`] if the system has no random bytes.
+    pub fn nonce(&self) -> Result<Nonce, StoreError> {
+        new_nonce(self.project.shared().entropy())
     }
 
     /// Puts a blob that is in memory.

@@ -1,0 +1,1 @@
+cp "$in" "${FLOW_PFS:-/pfs}/out/"
