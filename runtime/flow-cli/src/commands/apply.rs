@@ -181,7 +181,7 @@ async fn carry_out(
     settings: &Settings,
     ui: &Ui,
 ) -> Result<Exit, CommandError> {
-    let options = RenderOptions { width: settings.width, verbose: false, next_commands: false };
+    let options = RenderOptions { width: settings.width, next_commands: false, ..RenderOptions::default() };
     ui.data(&view::plan::painted(&render::human(&planned.plan, &options)))?;
     if planned.plan.is_empty() {
         return Ok(Exit::Done);
