@@ -2,3 +2,8 @@
 
 mod basics;
 mod common;
+mod costs;
+mod faults;
+mod fsck;
+mod jobs;
+mod trees;
