@@ -73,6 +73,25 @@ fn a_flood_of_problems_is_cut_short() {
     assert!(diagnostics(twice).len() < 60);
 }
 
+/// What takes a second when it is linear, and minutes when it is not.
+#[test]
+fn many_small_things_stay_linear() {
+    let spec = |n: usize| {
+        format!(
+            r#"{{"pipeline":{{"name":"p{n}"}},"transform":{{"cmd":["x"]}},"input":{{"pfs":{{"repo":"r","glob":"/"}}}}}}"#
+        )
+    };
+    let one_line: String = (0..2_000).map(spec).collect();
+    assert_eq!(code(one_line), "none");
+    let many = diagnostics("{}".repeat(200_000));
+    assert!(many.iter().any(|diagnostic| diagnostic.code.slug == "too-many-values"));
+    assert_eq!(code("{}\n".repeat(50_000)), "foreign-document");
+    assert_eq!(code("a: [\n---\n".repeat(20_000)), "syntax");
+    assert_eq!(code("---\n".repeat(100_000)), "none");
+    assert_eq!(code("# comment\n".repeat(300_000)), "none");
+    assert_eq!(code(format!("[{}]", "*x , ".repeat(100_000))), "unknown-alias");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
