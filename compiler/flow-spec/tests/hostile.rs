@@ -97,9 +97,11 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(text) = decode(bytes) {
-            diagnostics(text);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Ok(same) = decode(bytes) {
+            prop_assert_eq!(&same, &text);
         }
+        diagnostics(text);
     }
 
     #[test]
