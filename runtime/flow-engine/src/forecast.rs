@@ -21,7 +21,7 @@ use flow_plan::forecast::{History, Work};
 use flow_store::{Project, Reader, Snapshot};
 
 use crate::{
-    decide::{self, Decided},
+    decide::{self, Decided, Question},
     error::EngineError,
     inputs::LeafTree,
     job::last_manifest,
@@ -165,19 +165,16 @@ impl Future<'_> {
             FutureLeaf::Missing => None,
         };
         let trees: Option<Vec<LeafTree>> = leaves.iter().zip(&specs).map(tree).collect();
-        match trees {
-            Some(trees) => decide::decide(
-                &self.reader,
-                self.snapshot,
-                &pipeline.version,
-                &trees,
-                &pipeline.executor,
-                last,
-            )
-            .await
-            .map(Some),
-            None => Ok(None),
-        }
+        let Some(trees) = trees else { return Ok(None) };
+        let question = Question {
+            reader: &self.reader,
+            cache: self.snapshot,
+            version: &pipeline.version,
+            trees: &trees,
+            executor: &pipeline.executor,
+            last,
+        };
+        decide::decide(question).await.map(Some)
     }
 
     /// Counts what an interrupted attempt at this very job has finished as known.

@@ -9,7 +9,7 @@ use flow_model::{
     canonical::Stored,
     commit::{Commit, Operation},
     digest::{BlobId, CommitId, Digest, ManifestId, TreeId, VersionId},
-    job::{DatumEntry, DatumRecord, JobManifest, LogRef, RunFacts},
+    job::{DatumEntry, DatumOutcome, DatumRecord, JobManifest, LogRef, RunFacts},
     path::RepoPath,
     spec::PipelineVersion,
     state::{BranchState, JobState, LastJob, PipelineState, ViewKey},
@@ -214,7 +214,7 @@ impl Walk<'_> {
                 self.problems.add("", None, "a job has an entry that is no datum", Some(&self.at));
                 return Ok(false);
             };
-            fine &= self.record(entry.record.0, entry.status.is_result()).await?;
+            fine &= self.record(entry.record.0, entry.outcome == DatumOutcome::Success).await?;
             fine &= self.facts(entry.facts).await?;
         }
         Ok(fine)
