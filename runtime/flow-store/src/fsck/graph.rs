@@ -8,8 +8,9 @@ use std::{collections::HashSet, future::Future, pin::Pin};
 use flow_model::{
     canonical::Stored,
     commit::{Commit, Operation},
-    digest::{BlobId, CommitId, Digest, ManifestId, TreeId, VersionId},
+    digest::{BlobId, CommitId, DatumId, Digest, ManifestId, TreeId, VersionId},
     job::{DatumEntry, DatumOutcome, DatumRecord, JobManifest, LogRef, RunFacts},
+    name::{PipelineName, RepoName},
     path::RepoPath,
     spec::PipelineVersion,
     state::{BranchState, JobState, LastJob, PipelineState, ViewKey},
@@ -36,6 +37,7 @@ enum Leaves {
 }
 
 struct Walk<'a> {
+    head: &'a Snapshot,
     reader: Reader,
     objects: &'a Objects,
     problems: &'a mut Problems,
@@ -60,6 +62,7 @@ pub(super) async fn walk(
     counts: &mut FsckCounts,
 ) -> Result<(), StoreError> {
     let mut walk = Walk {
+        head,
         reader: head.reader(),
         objects,
         problems,
@@ -199,12 +202,34 @@ impl Walk<'_> {
         let whole = self.at.clone();
         for ((_, path), blob) in wanted.into_iter().zip(blobs) {
             if let Affected::Commit { repo, commit } = &whole {
-                self.at = Affected::File { repo: repo.clone(), commit: *commit, path };
+                let datum = self.writer_of(repo, *commit, &path).await?;
+                self.at = Affected::File { repo: repo.clone(), commit: *commit, path, datum };
             }
             self.place(&[blob]).await?;
         }
         self.at = whole;
         Ok(false)
+    }
+
+    /// The datum that wrote a file, if a job made the commit and what is known about the job can be read.
+    async fn writer_of(
+        &self,
+        repo: &RepoName,
+        commit: CommitId,
+        path: &RepoPath,
+    ) -> Result<Option<DatumId>, StoreError> {
+        let find = async {
+            let Some(job) = self.reader.stored::<Commit>(commit.0).await?.job else { return Ok(None) };
+            let Ok(pipeline) = PipelineName::parse(repo.as_str()) else { return Ok(None) };
+            let Some(state) = self.head.job(&pipeline, job).await? else { return Ok(None) };
+            let manifest: JobManifest = self.reader.stored(state.manifest.0).await?;
+            let owner = self.reader.tree(manifest.owners).get(path.as_str().as_bytes()).await?;
+            Ok(owner.and_then(|id| id.try_into().ok()).map(|id| DatumId(Digest::from_bytes(id))))
+        };
+        match find.await {
+            Err(error) if StoreError::is_damage(&error) => Ok(None),
+            found => found,
+        }
     }
 
     async fn datum_leaf(&mut self, node: &Node) -> Result<bool, StoreError> {

@@ -17,7 +17,7 @@ use std::{
 };
 
 use flow_model::{
-    digest::{CommitId, Digest, JobId, OperationId},
+    digest::{CommitId, DatumId, Digest, JobId, OperationId},
     name::{PipelineName, RepoName},
     path::RepoPath,
 };
@@ -44,7 +44,7 @@ pub enum FsckLevel {
 /// Something that is lost as far as a problem is not healed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Affected {
-    /// A file of a commit. If a job made the commit, running the datum again that wrote it heals it.
+    /// A file of a commit. Running the datum again that wrote it heals it.
     File {
         /// The repo.
         repo: RepoName,
@@ -52,6 +52,8 @@ pub enum Affected {
         commit: CommitId,
         /// The file.
         path: RepoPath,
+        /// The datum that wrote it, if a job made the commit.
+        datum: Option<DatumId>,
     },
     /// A commit as a whole: some or all of its files cannot be listed.
     Commit {
@@ -82,7 +84,12 @@ pub enum Affected {
 impl fmt::Display for Affected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { repo, commit, path } => write!(f, "{repo}@{}:{path}", commit.short()),
+            Self::File { repo, commit, path, datum: None } => {
+                write!(f, "{repo}@{}:{path}", commit.short())
+            }
+            Self::File { repo, commit, path, datum: Some(datum) } => {
+                write!(f, "{repo}@{}:{path} (written by datum {})", commit.short(), datum.short())
+            }
             Self::Commit { repo, commit } => write!(f, "{repo}@{}", commit.short()),
             Self::Job { pipeline, job } => write!(f, "job {} of {pipeline}", job.short()),
             Self::Pipeline { pipeline } => write!(f, "pipeline {pipeline}"),

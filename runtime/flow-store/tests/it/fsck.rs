@@ -44,7 +44,7 @@ async fn full_store(root: &Path) {
     let facts = flow_model::digest::Digest::of(b"none");
     txn.cache(vec![(
         flow_model::digest::DatumKey(flow_model::digest::Digest::of(b"key")),
-        flow_store::ResultRef { record, facts },
+        flow_model::forecast::ResultRef { record, facts },
     )]);
     txn.publish(meta(OperationKind::Jobs, "job")).await.unwrap();
 }
