@@ -28,22 +28,13 @@ use flow_model::{
 };
 use itertools::{EitherOrBoth, Itertools};
 
-/// Datums that a job takes over as they are, without looking at each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Untouched {
-    /// How many.
-    pub datums: u64,
-    /// Bytes that they read.
-    pub bytes: u64,
-}
-
 /// What a job does with its datums: station 15.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct JobPlan {
     /// One decision per datum that was looked at, in id order.
     pub decisions: Vec<DatumDecision>,
-    /// The datums that were not: all of them are reused, unchanged.
-    pub untouched: Untouched,
+    /// How many were not: all of them are reused, unchanged.
+    pub untouched: u64,
 }
 
 impl JobPlan {
@@ -81,7 +72,7 @@ pub fn plan(
             EitherOrBoth::Both(known, wanted) => again(known, wanted, cached, transform_changed),
         })
         .collect();
-    JobPlan { decisions, untouched: Untouched::default() }
+    JobPlan { decisions, untouched: 0 }
 }
 
 /// Decides for the datums that a change of the inputs touches, in O(changes).
@@ -93,7 +84,7 @@ pub fn plan(
 pub fn plan_changes(
     known: &[KnownDatum],
     wanted: &[WantedDatum],
-    untouched: Untouched,
+    untouched: u64,
     cached: &BTreeMap<DatumKey, ResultRef>,
 ) -> JobPlan {
     JobPlan { untouched, ..plan(known, wanted, cached, false) }
@@ -273,9 +264,8 @@ mod tests {
             let touched_known: Vec<_> = known.iter().filter(left).copied().collect();
             let touched: Vec<_> = wanted.iter().filter(right).copied().collect();
             let count = (wanted.len() - touched.len()) as u64;
-            let untouched = Untouched { datums: count, bytes: 10 * count };
             let whole = plan(&known, &wanted, &cached, false);
-            let part = plan_changes(&touched_known, &touched, untouched, &cached);
+            let part = plan_changes(&touched_known, &touched, count, &cached);
             let unchanged = |d: &&DatumDecision| d.reason == DatumReason::Unchanged;
             prop_assert_eq!(whole.decisions.iter().filter(unchanged).count() as u64, count);
             let rest: Vec<_> = whole.decisions.iter().filter(|d| !unchanged(d)).copied().collect();
