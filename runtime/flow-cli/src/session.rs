@@ -105,7 +105,7 @@ impl Open {
 
     async fn no_repo(&self, repo: &RepoName) -> Result<CommandError, CommandError> {
         let names: Vec<String> =
-            self.snapshot.repos().await?.into_iter().map(|(name, _)| name.to_string()).collect();
+            self.snapshot.repos().await?.into_keys().map(|name| name.to_string()).collect();
         let near = flow_model::similar_name::closest(repo.as_str(), names.iter().map(String::as_str));
         let error = CommandError::user(format!("repo `{repo}` does not exist"));
         Ok(match near {

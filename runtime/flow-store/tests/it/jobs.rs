@@ -7,11 +7,12 @@ use flow_model::{
     canonical,
     commit::OperationKind,
     digest::{DatumKey, Digest, InputsDigest, JobId, RecordId, TransformDigest},
+    forecast::ResultRef,
     job::{DatumOutput, DatumRecord, LogRef, RunFacts},
     time::{Millis, Timestamp},
 };
 use flow_store::{
-    JobPacks, JobWriter, LocalMedia, Media, ResultRef,
+    JobPacks, JobWriter, LocalMedia, Media,
     fault::{CountingMedia, Crash, FaultMedia},
 };
 

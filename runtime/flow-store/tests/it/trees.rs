@@ -14,6 +14,8 @@ use flow_store::{
 use proptest::{collection::btree_map, prelude::*};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+/// A value before and after.
+type Sides = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -98,7 +100,7 @@ proptest! {
                 side.extend(shared.clone());
             }
             let [before, after] = &sides;
-            let mut expected: BTreeMap<Vec<u8>, (Option<Vec<u8>>, Option<Vec<u8>>)> = BTreeMap::new();
+            let mut expected: BTreeMap<Vec<u8>, Sides> = BTreeMap::new();
             for (key, value) in before {
                 expected.entry(key.clone()).or_default().0 = Some(value.clone());
             }
