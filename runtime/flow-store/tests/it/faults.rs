@@ -40,6 +40,11 @@ fn is_new(files: &BTreeMap<String, String>) -> bool {
     files.get("/old").is_none() && files.get("/n").map(String::as_str) == Some("new")
 }
 
+async fn assert_clean(store: &Store) {
+    let report = flow_store::fsck(&project(store), flow_store::FsckLevel::Data).await.unwrap();
+    assert!(report.is_clean(), "{:?}", report.problems);
+}
+
 /// Runs the scenario with a fault at every write in turn, until it runs through without meeting it.
 #[tokio::test]
 async fn a_crash_at_any_write_leaves_the_old_or_the_new_state() {
@@ -63,6 +68,7 @@ async fn a_crash_at_any_write_leaves_the_old_or_the_new_state() {
             let store = open(local(&root), 3).await;
             let after = contents(&project(&store).head().await.unwrap().unwrap(), "r").await;
             assert!(is_old(&after) || is_new(&after), "{how:?} at {at}: {after:?}");
+            assert_clean(&store).await;
             if is_old(&after) {
                 scenario(&store, &files).await.unwrap();
             }
@@ -230,6 +236,7 @@ async fn power_loss_at_any_step_leaves_the_old_or_the_new_state() {
         let store = open(local(&root), 3).await;
         let after = contents(&project(&store).head().await.unwrap().unwrap(), "r").await;
         assert!(is_old(&after) || is_new(&after), "step {step}: {after:?}");
+        assert_clean(&store).await;
         assert!(result.is_err() || is_new(&after), "step {step}: reported as done and lost");
         scenario(&store, &files).await.unwrap_or_else(|error| assert!(is_new(&after), "{error}"));
         if done {
@@ -317,4 +324,51 @@ async fn racing_writers_lose_nothing() {
             assert_eq!(contents(&head, &format!("own{writer}")).await.len(), 5);
         }
     }
+}
+
+const RACE: &str = "FLOW_STORE_RACE";
+
+/// One of the processes of the next test: puts ten files onto a branch of its own and ten onto a shared one.
+#[tokio::test]
+#[ignore = "started by `racing_processes_lose_nothing`"]
+async fn one_racing_process() {
+    let Some(place) = std::env::var_os(RACE) else { return };
+    let (root, writer) = place.to_str().unwrap().rsplit_once('#').unwrap();
+    let store = Store::create(local(Path::new(root)), Arc::new(flow_store::SystemEntropy)).await.unwrap();
+    for round in 0..10 {
+        let text = format!("{writer}.{round}");
+        put(&store, &format!("own{writer}"), &[(&text, Some(&text))]).await.unwrap();
+        loop {
+            match put(&store, "shared", &[(&text, Some(&text))]).await {
+                Ok(_) => break,
+                Err(PublishError::Conflict { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn racing_processes_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let children: Vec<_> = (0..8)
+        .map(|writer| {
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "faults::one_racing_process", "--ignored"])
+                .env(RACE, format!("{}#{writer}", dir.path().display()))
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let store = open(local(dir.path()), 1).await;
+    let log = project(&store).log(1000).await.unwrap();
+    assert_eq!(log.len(), 160);
+    let head = project(&store).head().await.unwrap().unwrap();
+    assert_eq!(contents(&head, "shared").await.len(), 80);
+    let report = flow_store::fsck(&project(&store), flow_store::FsckLevel::Data).await.unwrap();
+    assert!(report.is_clean() && report.leftovers.is_empty(), "{report:?}");
 }

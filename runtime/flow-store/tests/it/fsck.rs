@@ -214,3 +214,117 @@ async fn leftovers_of_crashes_are_harmless() {
     }
     assert!(seen > 0);
 }
+
+/// Publishes what a job leaves behind: version, manifest, records, facts, logs, and an output commit.
+async fn publish_job(store: &flow_store::Store) -> flow_model::digest::DatumId {
+    use flow_model::{
+        digest::{
+            BlobId, CommitSetId, DatumId, DatumKey, Digest, InputsDigest, ManifestId, RecordId, VersionId,
+        },
+        job::{DatumEntry, DatumOutcome, DatumOutput, DatumRecord, JobManifest, RunFacts},
+        name::{BranchName, PipelineName},
+        spec::PipelineVersion,
+        state::{JobState, ViewKey},
+        time::Timestamp,
+    };
+    let project = project(store);
+    let mut txn = project.begin(None);
+    let spec = serde_json::json!({
+        "spec": {
+            "name": "pipe", "parallelism": 1, "datumTries": 1, "transform": {"cmd": ["x"]},
+            "input": {"pfs": {"name": "r", "repo": "r", "branch": "master", "glob": "/*"}},
+        }
+    });
+    let version: PipelineVersion = serde_json::from_value(spec).unwrap();
+    let version = VersionId(txn.put_stored(&version));
+    let (job, datum) = (flow_model::digest::JobId(Digest::of(b"job")), DatumId(Digest::of(b"datum")));
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    let log = txn.put_blob("a log".as_bytes().into());
+    let facts: RunFacts = serde_json::from_value(serde_json::json!({
+        "datum": datum, "job": job, "attempts": 1, "exit": "exit 0", "started": 1, "wall": 1, "cpu": 1,
+        "maxRssKib": 1, "stdout": {"blob": log, "written": 5}, "stderr": {"written": 0},
+        "runner": "test@host", "executor": "process",
+    }))
+    .unwrap();
+    let facts = txn.put_stored(&facts);
+    let output = "what the datum wrote";
+    let record = DatumRecord {
+        key: DatumKey(digest("key")),
+        transform: flow_model::digest::TransformDigest(digest("t")),
+        inputs: Vec::new(),
+        outputs: vec![DatumOutput { path: path("/o"), file: entry(output) }],
+    };
+    let record = RecordId(txn.put_stored(&record));
+    let (key, inputs) = (DatumKey(digest("key")), InputsDigest(digest("i")));
+    let datum_entry = DatumEntry { outcome: DatumOutcome::Success, key, inputs, record, facts, ran_in: job };
+    let one = |key: &[u8], value: Vec<u8>| BTreeMap::from([(key.to_vec(), Some(value))]);
+    let datums = txn.edit_tree(None, one(datum.0.as_bytes(), datum_entry.encode())).await.unwrap();
+    let owners = txn.edit_tree(None, one(b"o", datum.0.as_bytes().to_vec())).await.unwrap();
+    let commit = stage_put(store, &mut txn, "pipe", &[("/o", Some(output))]).await;
+    let mut made: flow_model::commit::Commit = txn.reader().stored(commit.0).await.unwrap();
+    made.job = Some(job);
+    let commit = flow_model::digest::CommitId(txn.put_stored(&made));
+    let branch = flow_model::state::BranchState { head: commit, files: 1, bytes: 1, commits: 1 };
+    txn.set(&branch_key("pipe"), &branch);
+    let manifest: JobManifest = serde_json::from_value(serde_json::json!({
+        "job": job, "pipeline": "pipe", "version": version, "commitSet": CommitSetId(digest("set")), "run": 0,
+        "inputs": [], "transform": digest("t"),
+        "executor": {"process": {"platform": "linux", "program": "x", "digest": digest("x")}},
+        "status": "success", "counts": {"total": 1, "processed": 1, "reused": 0, "failed": 0, "recovered": 0},
+        "datums": datums, "owners": owners, "outputTree": made.tree, "output": commit, "actor": "test@host",
+        "toolVersion": "0", "started": 1, "finished": 2,
+    }))
+    .unwrap();
+    let manifest = ManifestId(txn.put_stored(&manifest));
+    let state = JobState {
+        manifest,
+        status: flow_model::job::JobStatus::Success,
+        counts: flow_model::job::JobCounts::default(),
+        commit_set: CommitSetId(digest("set")),
+        version,
+        output: Some(commit),
+        started: Timestamp(1),
+        finished: Timestamp(2),
+    };
+    let pipeline = PipelineName::parse("pipe").unwrap();
+    txn.set(&ViewKey::Job(pipeline, job), &state);
+    let head = txn.publish(meta(OperationKind::Jobs, "job")).await.unwrap();
+    assert!(head.branch(&repo("pipe"), &BranchName::master()).await.unwrap().is_some());
+    let _: BlobId = log;
+    datum
+}
+
+#[tokio::test]
+async fn what_a_job_leaves_is_checked_and_the_datum_that_heals_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(local(dir.path()), 1).await;
+    let datum = publish_job(&store).await;
+    assert!(check(dir.path(), FsckLevel::Data).await.is_clean());
+    let head = project(&store).head().await.unwrap().unwrap();
+    let damage = async |digest: flow_model::digest::Digest| {
+        let flow_store::Location::Packed { pack, offset, .. } =
+            head.reader().locate(digest).await.unwrap().unwrap()
+        else {
+            panic!("not packed")
+        };
+        let file = dir.path().join(&pack);
+        let good = std::fs::read(&file).unwrap();
+        let mut bad = good.clone();
+        bad[offset as usize] ^= 1;
+        std::fs::write(&file, bad).unwrap();
+        let report = check(dir.path(), FsckLevel::Data).await;
+        std::fs::write(&file, good).unwrap();
+        let problem = report.problems.into_iter().find(|problem| problem.digest == Some(digest)).unwrap();
+        problem.affects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let output = damage(entry("what the datum wrote").blob.0).await;
+    assert!(output.contains(&format!(":/o (written by datum {})", datum.short())), "{output}");
+    assert!(output.contains("job "), "the job's record refers to it as well: {output}");
+    let log = damage(flow_model::digest::Digest::of(b"a log")).await;
+    assert!(log.starts_with("job ") && log.ends_with(" of pipe"), "{log}");
+    let version = head.view().await.unwrap();
+    let version =
+        version.iter().find_map(|(key, value)| key.text().starts_with("job/").then(|| &value["version"]));
+    let version = damage(version.unwrap().as_str().unwrap().parse().unwrap()).await;
+    assert!(version.starts_with("job "), "{version}");
+}

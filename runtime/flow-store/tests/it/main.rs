@@ -11,7 +11,11 @@ mod faults;
 #[cfg(test)]
 mod fsck;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod media;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]
