@@ -175,8 +175,7 @@ pub(crate) async fn known_repos(
     let mut known = KnownRepos::none(workspace.project.clone());
     if let Some(snapshot) = snapshot {
         for (repo, state) in snapshot.repos().await? {
-            let branches: BTreeSet<BranchName> =
-                snapshot.branches(&repo).await?.into_iter().map(|(branch, _)| branch).collect();
+            let branches: BTreeSet<BranchName> = snapshot.branches(&repo).await?.into_keys().collect();
             known.repos.insert(repo, KnownRepo { branches, pipeline: state.pipeline });
         }
     }
