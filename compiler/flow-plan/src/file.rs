@@ -71,6 +71,15 @@ fn listed(problems: &[Problem], more: usize) -> String {
     text
 }
 
+/// How every plan file begins.
+const BEGINNING: &str = "{\n  \"formatVersion\":";
+
+/// Whether a text is a plan file rather than a spec: plans may lie beside the specs that they were made from.
+#[must_use]
+pub fn is_plan(text: &str) -> bool {
+    text.starts_with(BEGINNING)
+}
+
 /// The canonical JSON of a plan.
 ///
 /// # Panics
@@ -120,7 +129,7 @@ fn close_object(schema: &mut schemars::Schema) {
     }
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// [`PlanFileError`] lists what is wrong and says what to do.

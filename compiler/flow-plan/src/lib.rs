@@ -9,6 +9,7 @@
 //! | [`forecast`] | the summary of those decisions (station 9) |
 //! | [`basis`] | what a plan was made from, and whether that has moved |
 //! | [`file`](mod@file) | the plan file: canonical JSON, checked against its schema |
+//! | [`notes`] | what belongs to no single row |
 //! | [`render`] | a plan as text for people, and as Markdown for pull requests |
 //! | [`text`] | unified diffs of texts and code files, bounded |
 //!
@@ -21,6 +22,7 @@ pub mod datums;
 pub mod fields;
 pub mod file;
 pub mod forecast;
+pub mod notes;
 pub mod order;
 pub mod render;
 pub mod resources;

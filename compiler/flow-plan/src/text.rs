@@ -77,19 +77,29 @@ fn common_ends(before: &[&str], after: &[&str]) -> usize {
 
 /// All old lines as removed, all new ones as added: for texts that cannot be aligned cheaply.
 fn whole(before: &[&str], after: &[&str]) -> String {
-    let mut diff = format!("@@ -1,{} +1,{} @@\n", before.len(), after.len());
-    for (sign, lines) in [('-', before), ('+', after)] {
-        let mut left = DIFF_BYTES_MAX / 2;
-        for (at, line) in lines.iter().enumerate() {
-            if line.len() + 1 > left {
-                let _ = writeln!(diff, "{sign}... {} more lines", lines.len() - at);
-                break;
-            }
-            left -= line.len() + 1;
+    let (removed, added) = (fitting(before), fitting(after));
+    let mut diff = format!("@@ -1,{} +1,{} @@\n", removed.len(), added.len());
+    for (sign, lines) in [('-', removed), ('+', added)] {
+        for line in lines {
             let _ = writeln!(diff, "{sign}{}", line.trim_end_matches('\n'));
         }
     }
+    let (old, new) = (before.len() - removed.len(), after.len() - added.len());
+    if old + new > 0 {
+        let _ = writeln!(diff, "... {old} more removed lines, {new} more added lines");
+    }
     diff
+}
+
+/// The first lines that fill half of a diff at most.
+fn fitting<'a, 'b>(lines: &'b [&'a str]) -> &'b [&'a str] {
+    let mut left = DIFF_BYTES_MAX / 2;
+    let fits = |line: &&&str| {
+        let fits = line.len() < left;
+        left = left.saturating_sub(line.len() + 1);
+        fits
+    };
+    &lines[..lines.iter().take_while(fits).count()]
 }
 
 /// Cuts a diff at a line end and says how many lines are missing.
@@ -103,6 +113,62 @@ fn cut(diff: &str) -> String {
     }
     let end = diff[..end].rfind('\n').map_or(0, |at| at + 1);
     format!("{}... {} more lines of this diff\n", &diff[..end], diff[end..].lines().count())
+}
+
+/// What a line of a unified diff is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DiffLine {
+    /// `--- a/file` or `+++ b/file`.
+    File,
+    /// `@@ -1,3 +1,3 @@`.
+    Hunk,
+    Context,
+    Removed,
+    Added,
+    /// Said about the diff, no part of either text.
+    Note,
+}
+
+/// The lines of a diff of this module, each with what it is. Counting lines as the hunk headers say tells a removed
+/// line `-- text` from a file header.
+pub(crate) fn diff_lines(diff: &str) -> Vec<(DiffLine, &str)> {
+    let (mut old, mut new) = (0_u64, 0_u64);
+    let mut classify = |line: &str| match line.as_bytes().first() {
+        Some(b'-') if old > 0 => {
+            old -= 1;
+            DiffLine::Removed
+        }
+        Some(b'+') if new > 0 => {
+            new -= 1;
+            DiffLine::Added
+        }
+        Some(b' ') if old > 0 && new > 0 => {
+            (old, new) = (old - 1, new - 1);
+            DiffLine::Context
+        }
+        _ if line.starts_with("--- ") || line.starts_with("+++ ") => DiffLine::File,
+        _ => match hunk_lengths(line) {
+            Some(lengths) => {
+                (old, new) = lengths;
+                DiffLine::Hunk
+            }
+            // A cut ends the hunk early, whatever its header promised.
+            None if line.starts_with("... ") => {
+                (old, new) = (0, 0);
+                DiffLine::Note
+            }
+            None => DiffLine::Note,
+        },
+    };
+    // Not `lines()`: a carriage return before the newline belongs to the text.
+    diff.split_terminator('\n').map(|line| (classify(line), line)).collect()
+}
+
+/// Lengths of both sides from `@@ -START,LENGTH +START,LENGTH @@`, where a length of 1 may be left out.
+fn hunk_lengths(line: &str) -> Option<(u64, u64)> {
+    let (old, new) = line.strip_prefix("@@ -")?.strip_suffix(" @@")?.split_once(" +")?;
+    let length = |side: &str| side.split_once(',').map_or(Some(1), |(_, length)| length.parse().ok());
+    Some((length(old)?, length(new)?))
 }
 
 fn code_diff(name: &str, before: Option<CodeText<'_>>, after: Option<CodeText<'_>>) -> String {
@@ -192,10 +258,27 @@ mod tests {
         let text = |salt: &str| (0..100_000).map(|i| format!("{salt}{i}\n")).collect::<String>();
         let diff = unified(&text("a"), &text("b"));
         assert!(diff.len() < DIFF_BYTES_MAX + 200, "{}", diff.len());
-        assert!(diff.contains("more lines\n"));
+        assert!(diff.contains(" more removed lines, "), "{}", &diff[diff.len() - 100..]);
+        let notes = diff_lines(&diff).into_iter().filter(|(kind, _)| *kind == DiffLine::Note).count();
+        assert_eq!(notes, 1, "the hunk header counts what is shown");
         let one_line = unified(&text("a"), &text("a").replace("a50000\n", "changed\n"));
         assert!(one_line.contains("-a50000\n+changed\n"), "common ends make a giant text cheap");
         let long_line = unified("a\n", &"é".repeat(DIFF_BYTES_MAX));
         assert!(long_line.contains("more lines of this diff"));
+    }
+
+    #[test]
+    fn lines_of_a_diff_are_told_apart_by_counting() {
+        use DiffLine::{Added, Context, File, Hunk, Note, Removed};
+        let sql = unified("a\n-- old\n", "a\n++ new\n");
+        let kinds = |diff: &str| diff_lines(diff).into_iter().map(|(kind, _)| kind).collect::<Vec<_>>();
+        assert_eq!(sql, "@@ -1,2 +1,2 @@\n a\n--- old\n+++ new\n");
+        assert_eq!(kinds(&sql), [Hunk, Context, Removed, Added]);
+        let files = format!("{}{}", file("a", Some(b"-- x\n"), None), file("b", Some(b"1"), Some(b"2")));
+        assert_eq!(kinds(&files), [File, File, Hunk, Removed, File, File, Hunk, Removed, Note, Added, Note]);
+        assert_eq!(
+            kinds("@@ -1,9 +1,9 @@\n a\n... 8 more lines of this diff\n--- a/b\n"),
+            [Hunk, Context, Note, File]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! One resource of a plan in full: what happens to it, why, and the chain of causes up to the line that was written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flow_model::{
     forecast::{DatumForecast, ForecastAction, ForecastGroup, WorkCause},
@@ -11,18 +11,23 @@ use flow_model::{
 
 use super::{
     RenderOptions,
-    human::{Columns, field_lines, phrase, push_row},
+    human::{Columns, field_lines, phrase, push_folder, push_row},
     lines::{Style, Text},
     rows::{Row, cause_says, folder_says, reason_says, rows},
     words,
 };
 use crate::fields;
 
+/// Causes that are listed; the rest is counted.
+const CHAIN_LINES_MAX: usize = 40;
+/// Longer chains are not indented further.
+const CHAIN_INDENTS_MAX: usize = 12;
+
 /// Explains what a plan does with one resource; `None` if the plan does not know it.
 #[must_use]
 pub fn why(plan: &Plan, addr: &ResourceAddr, options: &RenderOptions) -> Option<Text> {
     let options = RenderOptions { verbose: true, ..options.clone() };
-    let change = plan.changes.iter().find(|change| change.addr == *addr);
+    let change = change_of(plan, addr);
     let rows = rows(plan);
     let mut text = Text::default();
     match (rows.iter().find(|row| row.addr == *addr), change) {
@@ -35,6 +40,11 @@ pub fn why(plan: &Plan, addr: &ResourceAddr, options: &RenderOptions) -> Option<
         (None, None) => return None,
     }
     Some(text)
+}
+
+fn change_of<'a>(plan: &'a Plan, addr: &ResourceAddr) -> Option<&'a Change> {
+    let at = plan.changes.binary_search_by(|change| change.addr.cmp(addr)).ok()?;
+    plan.changes.get(at)
 }
 
 fn explain_row(text: &mut Text, plan: &Plan, row: &Row<'_>, options: &RenderOptions) {
@@ -84,13 +94,7 @@ fn effect_lines(text: &mut Text, change: &Change) {
 fn folder_lines(text: &mut Text, change: &Change) {
     let Some(folder) = &change.folder else { return };
     text.blank().push(Style::Strong, "Data").line(Style::Plain, &format!(": {}", folder_says(folder)));
-    if let Some(commit) = &folder.overwrites {
-        let line = format!("      overwrites commit {}, which did not come from this folder", commit.short());
-        text.line(Style::Delete, &line);
-    }
-    for example in &folder.examples {
-        text.line(Style::Plain, &format!("      {example}"));
-    }
+    push_folder(text, folder, folder.examples.len());
 }
 
 fn group_lines(text: &mut Text, forecast: &DatumForecast, change: Option<&Change>) {
@@ -116,7 +120,7 @@ fn group_lines(text: &mut Text, forecast: &DatumForecast, change: Option<&Change
     }
 }
 
-fn group_says(group: &ForecastGroup, change: Option<&Change>) -> String {
+pub(super) fn group_says(group: &ForecastGroup, change: Option<&Change>) -> String {
     let what = match group.action {
         ForecastAction::Run => words::datums_run(group.datums),
         ForecastAction::Reuse => format!("{} reused", words::grouped(group.datums)),
@@ -129,38 +133,58 @@ fn group_says(group: &ForecastGroup, change: Option<&Change>) -> String {
     format!("{what}: {reason}, {}", words::bytes(group.bytes))
 }
 
-/// The causes of a pipeline's work, upstream until something that was written or brought: each resource once.
+/// Something that a pipeline's work follows from.
+enum Cause<'a> {
+    Repo(&'a str),
+    Pipeline(&'a PipelineName),
+    Other(String),
+}
+
+fn causes(forecast: &DatumForecast) -> Vec<Cause<'_>> {
+    match &forecast.cause {
+        WorkCause::InputChanged { repos } => repos.iter().map(|repo| Cause::Repo(repo)).collect(),
+        WorkCause::Upstream { pipelines } => pipelines.iter().map(Cause::Pipeline).collect(),
+        cause => cause_says(cause).map(Cause::Other).into_iter().collect(),
+    }
+}
+
+/// The causes of a pipeline's work, upstream until something that was written or brought: each pipeline once.
 fn chain_lines(text: &mut Text, plan: &Plan, forecast: &DatumForecast) {
+    let forecasts: BTreeMap<&PipelineName, &DatumForecast> =
+        plan.data.iter().map(|forecast| (&forecast.pipeline, forecast)).collect();
+    let mut seen = BTreeSet::from([&forecast.pipeline]);
+    let mut open: Vec<(usize, Cause<'_>)> =
+        causes(forecast).into_iter().rev().map(|cause| (0, cause)).collect();
     let mut lines = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut open = vec![(forecast, 0)];
-    while let Some((forecast, depth)) = open.pop() {
-        match &forecast.cause {
-            WorkCause::InputChanged { repos } => {
-                lines.extend(repos.iter().map(|repo| (depth, repo_cause(plan, repo))));
-            }
-            WorkCause::Upstream { pipelines } => {
-                for pipeline in pipelines.iter().filter(|pipeline| seen.insert((*pipeline).clone())) {
-                    let upstream = plan.data.iter().find(|forecast| forecast.pipeline == *pipeline);
-                    lines.push((depth, pipeline_cause(plan, pipeline)));
-                    open.extend(upstream.map(|upstream| (upstream, depth + 1)));
-                }
-            }
-            cause => lines.extend(cause_says(cause).map(|says| (depth, says))),
+    while let Some((depth, cause)) = open.pop() {
+        lines.push(match &cause {
+            Cause::Repo(repo) => (depth, repo_cause(plan, repo)),
+            Cause::Pipeline(pipeline) => (depth, pipeline_cause(plan, pipeline)),
+            Cause::Other(says) => (depth, says.clone()),
+        });
+        if let Cause::Pipeline(pipeline) = cause
+            && seen.insert(pipeline)
+            && let Some(upstream) = forecasts.get(pipeline)
+        {
+            open.extend(causes(upstream).into_iter().rev().map(|cause| (depth + 1, cause)));
         }
     }
     if lines.is_empty() {
         return;
     }
     text.blank().push(Style::Strong, "Because").line(Style::Plain, ":");
-    for (depth, line) in lines {
-        text.line(Style::Plain, &format!("      {}{line}", "  ".repeat(depth.min(8))));
+    for (depth, line) in lines.iter().take(CHAIN_LINES_MAX) {
+        text.line(Style::Plain, &format!("      {}{line}", "  ".repeat(*depth.min(&CHAIN_INDENTS_MAX))));
+    }
+    let more = lines.len().saturating_sub(CHAIN_LINES_MAX) as u64;
+    if more > 0 {
+        text.line(Style::Dim, &format!("      ... {}", words::count(more, "more cause")));
     }
 }
 
 fn repo_cause(plan: &Plan, repo: &str) -> String {
     let addr = repo.parse::<RepoName>().ok().map(ResourceAddr::Repo);
-    let change = plan.changes.iter().find(|change| Some(&change.addr) == addr.as_ref());
+    let change = addr.as_ref().and_then(|addr| change_of(plan, addr));
     match change.and_then(|change| change.folder.as_ref()) {
         Some(folder) => format!("repo {repo}: {}", folder_says(folder)),
         None => format!("repo {repo} has data that the last job has not seen"),
@@ -169,8 +193,7 @@ fn repo_cause(plan: &Plan, repo: &str) -> String {
 
 fn pipeline_cause(plan: &Plan, pipeline: &PipelineName) -> String {
     let addr = ResourceAddr::Pipeline(pipeline.clone());
-    let change = plan.changes.iter().find(|change| change.addr == addr);
-    match change {
+    match change_of(plan, &addr) {
         Some(change) if change.action == Action::Create => format!("pipeline {pipeline} is new"),
         Some(change) if change.action == Action::Update => {
             let place = change.fields.iter().find_map(|field| field.location.as_ref());

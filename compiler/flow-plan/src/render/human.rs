@@ -11,10 +11,13 @@ use serde_json::Value;
 use super::{
     RenderOptions,
     lines::{Style, Text, padded, trimmed, wrapped},
-    rows::{Mark, Row, has, rows},
+    rows::{Mark, Row, has, overwrites_says, rows},
     words,
 };
-use crate::fields::CODE_FIELD;
+use crate::{
+    fields::CODE_FIELD,
+    text::{DiffLine, diff_lines},
+};
 
 /// Columns before what belongs to a row.
 const INDENT: usize = 6;
@@ -87,16 +90,21 @@ pub(super) fn push_row(text: &mut Text, row: &Row<'_>, columns: &Columns, option
     let name = padded(row.addr.name(), columns.name);
     let flow = row.flow.as_ref().map(|flow| format!("{}  ", padded(flow, columns.flow))).unwrap_or_default();
     text.plain("  ").push(row.mark.style(), row.mark.symbol()).plain(&format!(" {kind}  "));
-    text.push(Style::Strong, &name).plain(&format!("  {flow}"));
+    text.push(Style::Strong, &name);
     let used = 4 + kind.len() + 2 + name.chars().count() + 2 + flow.chars().count();
     if used + row.says.chars().count() <= options.width {
-        text.line(Style::Plain, &row.says);
+        text.line(Style::Plain, &format!("  {flow}{}", row.says));
         return;
     }
-    text.blank();
-    for line in wrapped(&row.says, options.width.saturating_sub(INDENT).max(20)) {
+    text.line(Style::Plain, format!("  {flow}").trim_end());
+    for line in wrapped(&row.says, room(options)) {
         indented(text, Style::Plain, &line);
     }
+}
+
+/// Columns for what belongs to a row.
+fn room(options: &RenderOptions) -> usize {
+    options.width.saturating_sub(INDENT).max(20)
 }
 
 fn indented(text: &mut Text, style: Style, line: &str) {
@@ -105,12 +113,12 @@ fn indented(text: &mut Text, style: Style, line: &str) {
 
 fn details(text: &mut Text, row: &Row<'_>, options: &RenderOptions) {
     let Some(change) = row.change else { return };
+    if let Some(location) = change.location.as_ref().filter(|_| options.verbose) {
+        indented(text, Style::Dim, &format!("at {}:{}:{}", location.file, location.line, location.column));
+    }
     field_lines(text, change, options);
     if let Some(folder) = &change.folder {
         folder_lines(text, change.action, folder, options);
-    }
-    if let Some(location) = change.location.as_ref().filter(|_| options.verbose) {
-        indented(text, Style::Dim, &format!("at {}:{}:{}", location.file, location.line, location.column));
     }
 }
 
@@ -123,7 +131,7 @@ pub(super) fn field_lines(text: &mut Text, change: &Change, options: &RenderOpti
         match &field.diff {
             Some(diff) => {
                 indented(text, Style::Plain, &format!("{}{place}", field.path));
-                diff_lines(text, diff, change, options);
+                push_diff(text, diff, change, options);
             }
             None => value_lines(text, field, width, options),
         }
@@ -143,7 +151,7 @@ fn value_lines(text: &mut Text, field: &FieldChange, width: usize, options: &Ren
     let place = place_of(field, options);
     let path = padded(&field.path, width);
     let line = format!("{path}  {before} -> {after}{place}");
-    let room = options.width.saturating_sub(INDENT).max(20);
+    let room = room(options);
     if line.chars().count() <= room {
         text.plain(&" ".repeat(INDENT)).plain(&format!("{path}  "));
         text.push(Style::Delete, &before).plain(" -> ").push(Style::Add, &after).line(Style::Dim, &place);
@@ -173,23 +181,24 @@ pub(super) fn value_says(field: &FieldChange, value: &Value) -> String {
 }
 
 /// A diff: only what changes, and not too much of it, unless everything is asked for.
-fn diff_lines(text: &mut Text, diff: &str, change: &Change, options: &RenderOptions) {
-    let is_shown = |line: &&str| options.verbose || is_telling(line);
-    let lines: Vec<&str> = diff.lines().filter(is_shown).collect();
-    let limit = if options.verbose { lines.len() } else { DIFF_LINES_MAX };
+fn push_diff(text: &mut Text, diff: &str, change: &Change, options: &RenderOptions) {
+    let room = room(options);
+    let (lines, limit) = if options.verbose {
+        let lines = diff_lines(diff).into_iter().map(|(kind, line)| (kind, spaced(kind, line)));
+        (lines.collect(), usize::MAX)
+    } else {
+        (short_diff(diff), DIFF_LINES_MAX)
+    };
     // One line more costs no more room than saying that one is missing.
-    let limit = if lines.len() == limit + 1 { lines.len() } else { limit };
-    for line in lines.iter().take(limit) {
-        let style = match line.as_bytes().first() {
-            _ if line.starts_with("--- ") || line.starts_with("+++ ") || line.starts_with("@@") => Style::Dim,
-            Some(b'+') => Style::Add,
-            Some(b'-') => Style::Delete,
-            _ => Style::Dim,
+    let limit = if lines.len() == limit.saturating_add(1) { lines.len() } else { limit };
+    for (kind, line) in lines.iter().take(limit) {
+        let style = match kind {
+            DiffLine::Added => Style::Add,
+            DiffLine::Removed => Style::Delete,
+            DiffLine::File | DiffLine::Hunk | DiffLine::Context | DiffLine::Note => Style::Dim,
         };
-        let room = options.width.saturating_sub(INDENT).max(20);
-        let spaced = spaced(line);
-        let shown = if options.verbose { spaced } else { trimmed(&spaced, room) };
-        indented(text, style, &shown);
+        let line = if options.verbose { line.clone() } else { trimmed(line, room) };
+        indented(text, style, line.trim_end());
     }
     if lines.len() > limit {
         let more = words::count((lines.len() - limit) as u64, "more line");
@@ -198,36 +207,55 @@ fn diff_lines(text: &mut Text, diff: &str, change: &Change, options: &RenderOpti
     }
 }
 
-/// Without context and hunk headers a short diff still tells what changes; file headers tell where.
-fn is_telling(line: &&str) -> bool {
-    !(line.starts_with(' ') || line.starts_with("@@") || line.starts_with("--- ") || line.is_empty())
+/// The changed lines, below the names of their files: enough to tell what changes.
+fn short_diff(diff: &str) -> Vec<(DiffLine, String)> {
+    let mut before = None;
+    let mut lines = Vec::new();
+    for (kind, line) in diff_lines(diff) {
+        match kind {
+            DiffLine::Added | DiffLine::Removed | DiffLine::Note => lines.push((kind, spaced(kind, line))),
+            DiffLine::Context | DiffLine::Hunk => {}
+            DiffLine::File if line.starts_with("--- ") => before = line.strip_prefix("--- a/"),
+            DiffLine::File => lines.push((
+                kind,
+                match (before, line.strip_prefix("+++ b/")) {
+                    (Some(name), None) => format!("{name} (removed)"),
+                    (None, Some(name)) => format!("{name} (new)"),
+                    (_, Some(name)) => name.to_owned(),
+                    (None, None) => line.to_owned(),
+                },
+            )),
+        }
+    }
+    lines
 }
 
 /// `-text` as `- text`: room to read.
-fn spaced(line: &str) -> String {
-    let is_header = line.starts_with("--- ") || line.starts_with("+++ ");
-    match line.split_at_checked(1) {
-        Some((sign @ ("+" | "-" | " "), rest)) if !is_header => format!("{sign} {rest}"),
+fn spaced(kind: DiffLine, line: &str) -> String {
+    match (kind, line.split_at_checked(1)) {
+        (DiffLine::Added | DiffLine::Removed | DiffLine::Context, Some((sign, rest))) => {
+            format!("{sign} {rest}")
+        }
         _ => line.to_owned(),
     }
 }
 
 fn folder_lines(text: &mut Text, action: Action, folder: &FolderSync, options: &RenderOptions) {
-    if let Some(commit) = &folder.overwrites {
-        let branch = &folder.branch;
-        let warning = format!(
-            "overwrites commit {} on branch {branch}, which did not come from this folder",
-            commit.short()
-        );
-        indented(text, Style::Delete, &warning);
-    }
     let limit = match (options.verbose, action) {
         (true, _) => folder.examples.len(),
         // That everything in a new repo is new needs no example.
         (false, Action::Create) => 0,
         (false, _) => FOLDER_EXAMPLES_MAX,
     };
-    for example in folder.examples.iter().take(limit) {
+    push_folder(text, folder, limit);
+}
+
+/// What a folder overwrites, and its first few files.
+pub(super) fn push_folder(text: &mut Text, folder: &FolderSync, examples: usize) {
+    if let Some(says) = overwrites_says(folder) {
+        indented(text, Style::Delete, &says);
+    }
+    for example in folder.examples.iter().take(examples) {
         let style = match example.as_bytes().first() {
             Some(b'+') => Style::Add,
             Some(b'-') => Style::Delete,
@@ -237,7 +265,7 @@ fn folder_lines(text: &mut Text, action: Action, folder: &FolderSync, options: &
     }
     let counts = folder.counts;
     let total = counts.added + counts.changed + counts.removed;
-    let shown = folder.examples.len().min(limit) as u64;
+    let shown = folder.examples.len().min(examples) as u64;
     if shown > 0 && total > shown {
         indented(text, Style::Dim, &format!("... {}", words::count(total - shown, "more file")));
     }
@@ -245,9 +273,9 @@ fn folder_lines(text: &mut Text, action: Action, folder: &FolderSync, options: &
 
 fn summary(text: &mut Text, plan: &Plan, options: &RenderOptions) {
     if let Some(work) = data_work(&plan.data) {
-        text.push(Style::Strong, "Data work").line(Style::Plain, &format!(": {work}"));
+        labelled(text, Style::Strong, "Data work", &work, options);
     }
-    text.push(Style::Strong, "Plan").line(Style::Plain, &format!(": {}", totals(plan)));
+    labelled(text, Style::Strong, "Plan", &totals(plan), options);
     let refused = plan.refused().count() as u64;
     if refused > 0 {
         let (what, verb) = (words::count(refused, "delete"), if refused == 1 { "is" } else { "are" });
@@ -255,9 +283,18 @@ fn summary(text: &mut Text, plan: &Plan, options: &RenderOptions) {
         text.line(Style::Delete, &line);
     }
     for note in &plan.notes {
-        for (at, line) in wrapped(note, options.width.saturating_sub(INDENT).max(20)).iter().enumerate() {
-            text.push(Style::Dim, if at == 0 { "note: " } else { "      " }).line(Style::Plain, line);
-        }
+        labelled(text, Style::Dim, "note", note, options);
+    }
+}
+
+/// A label and what it says, broken at the width.
+fn labelled(text: &mut Text, style: Style, label: &str, says: &str, options: &RenderOptions) {
+    let lines = wrapped(&format!("{label}: {says}"), options.width.max(20));
+    for (at, line) in lines.iter().enumerate() {
+        match line.strip_prefix(label).filter(|_| at == 0) {
+            Some(rest) => text.push(style, label).line(Style::Plain, rest),
+            None => text.line(Style::Plain, &format!("  {line}")),
+        };
     }
 }
 
@@ -327,7 +364,7 @@ pub(super) fn totals(plan: &Plan) -> String {
 }
 
 fn next_commands(text: &mut Text, plan: &Plan, rows: &[Row<'_>], options: &RenderOptions) {
-    let folder = match plan.workspace.as_str() {
+    let folder = match options.folder.as_str() {
         "" | "." => String::new(),
         path => format!(" {}", quoted(path)),
     };

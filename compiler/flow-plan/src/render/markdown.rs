@@ -3,12 +3,16 @@
 //! Code hosts refuse comments above 65,536 characters, so the text is bounded: rows and details that do not fit are
 //! counted, never silently missing. Whatever comes from files is fenced or escaped.
 
-use flow_model::plan::{Change, Plan};
+use flow_model::{
+    forecast::DatumForecast,
+    plan::{FieldChange, Plan},
+};
 
 use super::{
+    explain::group_says,
     human::{data_work, totals, value_says},
-    lines::escaped,
-    rows::{Row, rows},
+    lines::{escaped, trimmed},
+    rows::{Row, overwrites_says, rows},
     words,
 };
 
@@ -43,10 +47,19 @@ pub fn markdown(plan: &Plan) -> String {
 
 fn warnings(text: &mut String, plan: &Plan) {
     let refused = plan.refused().count() as u64;
+    let overwrites =
+        plan.changes.iter().filter_map(|change| change.folder.as_ref()?.overwrites).count() as u64;
+    let mut lines = Vec::new();
     if refused > 0 {
         let what = words::count(refused, "delete");
-        let line = format!("{what} would lose data: refused without `--allow-destroy`");
-        text.push_str(&format!("> [!WARNING]\n> {line}\n\n"));
+        lines.push(format!("{what} would lose data: refused without `--allow-destroy`"));
+    }
+    if overwrites > 0 {
+        let what = words::count(overwrites, "source folder");
+        lines.push(format!("{what} would overwrite data that did not come from there"));
+    }
+    if !lines.is_empty() {
+        text.push_str(&format!("> [!WARNING]\n> {}\n\n", lines.join("  \n> ")));
     }
 }
 
@@ -82,8 +95,8 @@ fn notes(text: &mut String, plan: &Plan) {
 
 fn details(text: &mut String, rows: &[Row<'_>]) {
     let mut cut = 0;
-    for change in rows.iter().filter_map(|row| row.change) {
-        let Some(detail) = detail(change) else { continue };
+    for row in rows {
+        let Some(detail) = detail(row) else { continue };
         if text.len() + detail.len() + RESERVE_BYTES > MARKDOWN_CHARS_MAX {
             cut += 1;
         } else {
@@ -96,37 +109,44 @@ fn details(text: &mut String, rows: &[Row<'_>]) {
     }
 }
 
-/// The fields of a change, folded; `None` if there is nothing more than the table says.
-fn detail(change: &Change) -> Option<String> {
+/// Fields, files and datums of a row, folded; `None` if there is nothing more than the table says.
+fn detail(row: &Row<'_>) -> Option<String> {
     let mut body = String::new();
-    for field in &change.fields {
-        let place = field.location.as_ref();
-        let place = place.map(|at| format!(" ({}:{})", at.file, at.line)).unwrap_or_default();
-        body.push_str(&format!("# {}{place}\n", field.path));
-        match &field.diff {
-            Some(diff) => body.push_str(diff),
-            None => {
-                let sides = [("-", &field.before), ("+", &field.after)];
-                for (sign, value) in sides {
-                    let Some(value) = value else { continue };
-                    body.push_str(&format!("{sign} {}\n", value_says(field, value)));
-                }
-            }
-        }
-        if !body.ends_with('\n') {
-            body.push('\n');
+    if let Some(change) = row.change {
+        change.fields.iter().for_each(|field| push_field(&mut body, field));
+        if let Some(folder) = &change.folder {
+            body.extend(overwrites_says(folder).map(|says| format!("! {says}\n")));
+            body.extend(folder.examples.iter().map(|example| format!("{example}\n")));
         }
     }
-    for example in change.folder.iter().flat_map(|folder| &folder.examples) {
-        body.push_str(&format!("{example}\n"));
+    let has_examples =
+        |forecast: &&DatumForecast| forecast.groups.iter().any(|group| !group.examples.is_empty());
+    for group in row.forecast.filter(has_examples).iter().flat_map(|forecast| &forecast.groups) {
+        body.push_str(&format!("# {}\n", group_says(group, row.change)));
+        body.extend(group.examples.iter().map(|example| format!("  {example}\n")));
     }
     if body.is_empty() {
         return None;
     }
     let body = bounded(&escaped(&body));
     let fence = "`".repeat(longest_backticks(&body).max(2) + 1);
-    let summary = format!("<details><summary><code>{}</code></summary>", change.addr);
+    let summary = format!("<details><summary><code>{}</code></summary>", row.addr);
     Some(format!("\n{summary}\n\n{fence}diff\n{body}{fence}\n\n</details>\n"))
+}
+
+fn push_field(body: &mut String, field: &FieldChange) {
+    let place = field.location.as_ref().map(|at| format!(" ({}:{})", at.file, at.line)).unwrap_or_default();
+    body.push_str(&format!("# {}{place}\n", field.path));
+    if let Some(diff) = &field.diff {
+        body.push_str(diff);
+    } else {
+        for (sign, value) in [("-", &field.before), ("+", &field.after)] {
+            body.extend(value.iter().map(|value| format!("{sign} {}\n", value_says(field, value))));
+        }
+    }
+    if !body.ends_with('\n') {
+        body.push('\n');
+    }
 }
 
 /// Cuts at a line end and counts what is missing.
@@ -148,23 +168,39 @@ fn longest_backticks(text: &str) -> usize {
     text.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// Text that Markdown must not interpret.
+/// Text of ours that may hold words from files: what stands in backticks stays code, nothing else is interpreted.
 fn inline(text: &str) -> String {
+    let text = escaped(text).replace(['\n', '\t'], " ");
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return literal(&text);
+    }
+    let part = |(at, part): (usize, &&str)| match at % 2 {
+        0 => literal(part),
+        _ => format!("`{part}`"),
+    };
+    parts.iter().enumerate().map(part).collect()
+}
+
+/// Text that Markdown must not interpret.
+fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for character in escaped(text).chars() {
+    let mut before = ' ';
+    for character in text.chars() {
         match character {
             '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            '*' | '_' | '[' | ']' | '\\' | '|' | '#' | '~' | '@' => out.extend(['\\', character]),
-            '\n' | '\t' => out.push(' '),
+            // Calls nobody: a mention starts a word.
+            '@' if !before.is_alphanumeric() => out.push_str("@\u{200b}"),
+            '*' | '_' | '[' | ']' | '\\' | '|' | '#' | '~' | '`' => out.extend(['\\', character]),
             other => out.push(other),
         }
+        before = character;
     }
     out
 }
 
 fn cell(text: &str) -> String {
     const CELL_CHARS_MAX: usize = 400;
-    inline(&super::lines::trimmed(text, CELL_CHARS_MAX)).replace('`', "\\`")
+    literal(&escaped(&trimmed(text, CELL_CHARS_MAX)).replace(['\n', '\t'], " "))
 }

@@ -83,8 +83,8 @@ fn change_row<'a>(
     forecasts: &BTreeMap<&PipelineName, &'a DatumForecast>,
 ) -> Option<Row<'a>> {
     let forecast = match &change.addr {
-        ResourceAddr::Pipeline(name) => forecasts.get(name).copied(),
-        ResourceAddr::Repo(_) => None,
+        ResourceAddr::Pipeline(name) if change.action != Action::Delete => forecasts.get(name).copied(),
+        ResourceAddr::Pipeline(_) | ResourceAddr::Repo(_) => None,
     };
     let (mark, says) = match change.action {
         Action::NoOp => return None,
@@ -178,6 +178,15 @@ pub(crate) fn folder_says(folder: &FolderSync) -> String {
     }
     let files = if parts.is_empty() { "no file differs".to_owned() } else { parts.join(", ") };
     format!("kept in step with {}: {files}", folder.path)
+}
+
+/// Data that a folder would overwrite, though it did not come from the folder.
+pub(crate) fn overwrites_says(folder: &FolderSync) -> Option<String> {
+    let commit = folder.overwrites?.short();
+    Some(format!(
+        "overwrites commit {commit} on branch {}, which did not come from this folder",
+        folder.branch
+    ))
 }
 
 fn dragged_says(forecast: &DatumForecast) -> String {
@@ -274,13 +283,18 @@ pub(crate) fn reason_says(group: &ForecastGroup, change: Option<&Change>) -> Str
         let changed: Vec<_> = change?.fields.iter().filter(transform).cloned().collect();
         (!changed.is_empty()).then(|| fields::names(&changed))
     };
-    let transform = || detail.map(str::to_owned).or_else(fields).unwrap_or_else(|| "transform".to_owned());
+    let transform = detail.map(str::to_owned).or_else(fields);
     let with_detail = |text: &str| detail.map_or(text.to_owned(), |detail| format!("{text} ({detail})"));
     match group.reason {
         DatumReason::New => with_detail("new"),
         DatumReason::InputChanged => with_detail("input changed"),
-        DatumReason::TransformChanged => format!("{} changed", transform()),
-        DatumReason::InputAndTransformChanged => format!("input and {} changed", transform()),
+        DatumReason::TransformChanged => {
+            format!("{} changed", transform.unwrap_or_else(|| "transform".to_owned()))
+        }
+        DatumReason::InputAndTransformChanged => match transform {
+            Some(fields) => format!("input and transform changed ({fields})"),
+            None => "input and transform changed".to_owned(),
+        },
         DatumReason::FailedBefore => with_detail("failed before"),
         DatumReason::RecoveredBefore => with_detail("recovered by errCmd before, which is no result"),
         DatumReason::Unchanged => with_detail("unchanged"),

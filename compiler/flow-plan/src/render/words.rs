@@ -66,7 +66,10 @@ pub fn duration(time: Millis) -> String {
     let seconds = time.0.saturating_add(500) / 1000;
     match time.0 {
         0..=999 => format!("{} ms", time.0),
-        1000..=9949 => format!("{}.{} s", (time.0 + 50) / 1000, (time.0 + 50) % 1000 / 100),
+        1000..=9949 => match ((time.0 + 50) / 1000, (time.0 + 50) % 1000 / 100) {
+            (seconds, 0) => format!("{seconds} s"),
+            (seconds, tenths) => format!("{seconds}.{tenths} s"),
+        },
         _ if seconds < 60 => format!("{seconds} s"),
         _ if seconds < 3600 => pair(seconds / 60, "min", seconds % 60, "s"),
         _ if seconds < 86_400 => pair(seconds / 3600, "h", seconds % 3600 / 60, "min"),
@@ -128,6 +131,7 @@ mod tests {
         let cases = [
             (0, "0 ms"),
             (999, "999 ms"),
+            (1000, "1 s"),
             (1449, "1.4 s"),
             (9949, "9.9 s"),
             (9950, "10 s"),

@@ -19,8 +19,7 @@ fn node(value: Node<'_>, around: Node<'_>, context: &mut Context<'_, '_>) -> Opt
     let object = Object::read(value, "input", &rules::INPUT, context.report)?;
     let mut present = object.fields();
     let Some(first) = present.next() else {
-        // If there is something of another kind, it was reported.
-        if value.entries().all(|(_, value)| value.kind() == Kind::Null) {
+        if !object.has_any_reported() {
             context.report.push(constraints::no_input(around.span()));
         }
         return None;

@@ -28,6 +28,8 @@ pub(crate) struct Object<'a> {
     fields: Vec<Field<'a>>,
     /// Fields that were reported, as unsupported or as a typo: what they stand for is not missing as well.
     reported: Vec<&'static str>,
+    /// Whether there are keys that no rule knows.
+    unknown_keys: bool,
 }
 
 impl<'a> Object<'a> {
@@ -51,11 +53,15 @@ impl<'a> Object<'a> {
     fn of(node: Node<'a>, rules: &'static Rules, report: &mut Report) -> Self {
         let mut seen: Vec<Field<'a>> = Vec::with_capacity(node.entries().len());
         let mut reported = Vec::new();
+        let mut unknown_keys = false;
         for (key, value) in node.entries() {
             let Some(rule) = rules.find(key.text().unwrap_or_default()) else {
-                let (diagnostic, meant) = unknown(key, rules);
-                report.push(diagnostic);
-                reported.extend(meant);
+                unknown_keys = true;
+                report.push_with(fields::UNKNOWN_FIELD, key.span(), || {
+                    let (diagnostic, meant) = unknown(key, rules);
+                    reported.extend(meant);
+                    diagnostic
+                });
                 continue;
             };
             if let Some(first) = seen.iter().find(|field| field.name == rule.name) {
@@ -74,7 +80,7 @@ impl<'a> Object<'a> {
                 && rules.find(field.name).is_some_and(|rule| matches!(rule.support, Support::Now))
         };
         seen.retain(supported);
-        Self { fields: seen, reported }
+        Self { fields: seen, reported, unknown_keys }
     }
 
     /// The field of this name, in snake case.
@@ -99,6 +105,11 @@ impl<'a> Object<'a> {
     /// Whether one of these fields is there in some form and was reported.
     pub(crate) fn has_reported(&self, names: &[&str]) -> bool {
         self.reported.iter().any(|name| names.contains(name))
+    }
+
+    /// Whether anything in it was reported.
+    pub(crate) fn has_any_reported(&self) -> bool {
+        self.unknown_keys || !self.reported.is_empty()
     }
 
     /// All supported fields, in the order of the file.
