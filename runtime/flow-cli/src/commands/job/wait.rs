@@ -24,6 +24,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long nobody may run what is waited for before that is said.
 const PATIENCE: Duration = Duration::from_secs(2);
+const NOBODY: &str = "nobody runs it now: `flow apply` does";
 
 /// Wait until a job has ended
 ///
@@ -56,8 +57,8 @@ enum Standing {
     Ended(Box<FoundJob>),
     /// It will not be done by itself any more; why.
     Failed(String),
-    /// It has not ended; what is being waited for, and whether somebody runs it.
-    Going { what: String, running: bool },
+    /// It has not ended; what is being waited for, and what would help if nobody is at it.
+    Going { what: String, help: Option<&'static str> },
 }
 
 /// Waits.
@@ -76,10 +77,10 @@ pub(super) async fn wait(args: &JobWaitArgs, settings: &Settings, ui: &Ui) -> Re
                 );
                 return Ok(Exit::JobFailed);
             }
-            Standing::Going { what, running } => {
-                let waited = start.elapsed();
-                if !running && waited > PATIENCE && told != what {
-                    ui.say(&format!("waiting for {what}; nobody runs it now: `flow apply` does"));
+            Standing::Going { what, help } => {
+                let help = help.filter(|_| start.elapsed() > PATIENCE && told != what);
+                if let Some(help) = help {
+                    ui.say(&format!("waiting for {what}; {help}"));
                     told.clone_from(&what);
                 }
                 what
@@ -131,11 +132,11 @@ async fn of_job(open: &Open, look: &Look, id: JobId) -> Result<Standing, Command
     }
     let what = format!("job `{}`", id.short());
     if is_running(&open.workspace, id) {
-        return Ok(Standing::Going { what, running: true });
+        return Ok(Standing::Going { what, help: None });
     }
     for name in open.snapshot.pipelines().await?.into_keys() {
         if look.at(&open.snapshot, &name).await?.next_job() == Some(id) {
-            return Ok(Standing::Going { what, running: false });
+            return Ok(Standing::Going { what, help: Some(NOBODY) });
         }
     }
     // It may have ended between the two looks.
@@ -157,10 +158,12 @@ async fn of_pipeline(open: &Open, look: &Look, pipeline: &PipelineName) -> Resul
             Condition::UpToDate => {}
             Condition::Failed(_) if !running => return failed(open, pipeline, &name).await,
             Condition::Failed(_) | Condition::HasWork(_) => {
-                return Ok(Standing::Going { what: format!("the work of pipeline `{name}`"), running });
+                let help = (!running).then_some(NOBODY);
+                return Ok(Standing::Going { what: format!("the work of pipeline `{name}`"), help });
             }
             Condition::Waiting(repo) => {
-                return Ok(Standing::Going { what: format!("data in repo `{repo}`"), running });
+                let help = Some("`flow put` brings some");
+                return Ok(Standing::Going { what: format!("data in repo `{repo}`"), help });
             }
             Condition::Broken(reason) => return Ok(Standing::Failed(format!("pipeline `{name}`: {reason}"))),
         }
