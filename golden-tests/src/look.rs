@@ -13,11 +13,11 @@ use flow_model::{
     commit::Commit,
     datum::DatumInput,
     digest::{JobId, TreeId},
-    job::{DatumRecord, FinishedBatch, JobCounts, JobStatus},
+    job::{DatumRecord, FinishedBatch, JobCounts, JobFailure, JobManifest, JobStatus},
     name::{BranchName, PipelineName, ProjectName, RepoName},
     state::BranchState,
 };
-use flow_store::{LocalMedia, Project, Reader, Snapshot, Store, StoreError, SystemEntropy};
+use flow_store::{FsckLevel, LocalMedia, Project, Reader, Snapshot, Store, StoreError, SystemEntropy, fsck};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
@@ -104,6 +104,22 @@ impl Look {
         job.map(|job| job.counts).ok_or_else(|| Failure::Differs(format!("`{pipeline}` has no job")))
     }
 
+    /// Why a pipeline's newest job failed, if it did.
+    ///
+    /// # Errors
+    /// [`Failure`] if it has none.
+    pub fn last_failure(&self, pipeline: &str) -> Result<Option<JobFailure>, Failure> {
+        let (head, name) = (self.head()?, parse::<PipelineName>(pipeline)?);
+        let manifest = self.wait(async {
+            match head.last_job(&name).await? {
+                Some(last) => head.reader().stored::<JobManifest>(last.manifest.0).await.map(Some),
+                None => Ok(None),
+            }
+        })?;
+        let none = || Failure::Differs(format!("`{pipeline}` has no job"));
+        Ok(manifest.ok_or_else(none)?.failure)
+    }
+
     /// What two runs must agree on.
     ///
     /// # Errors
@@ -142,21 +158,17 @@ impl Look {
         Ok(labels)
     }
 
-    /// Whether everything that the state leads to is there and undamaged: all files of all branches are read.
+    /// Checks every byte of the store.
     ///
     /// # Errors
-    /// [`Failure`] at the first thing that is not.
+    /// [`Failure::Differs`] with everything that is wrong.
     pub fn expect_whole(&self) -> Result<(), Failure> {
-        let head = self.head()?;
-        self.wait(async {
-            let reader = head.reader();
-            for state in head.all_branches().await?.into_values() {
-                let commit: Commit = reader.stored(state.head.0).await?;
-                let files = reader.files(commit.tree).files_with_prefix("").collect().await?;
-                reader.blobs(&files.iter().map(|(_, file)| file.blob).collect::<Vec<_>>()).await?;
-            }
-            Ok(())
-        })
+        let report = self.wait(fsck(&self.project, FsckLevel::Data))?;
+        if report.is_clean() {
+            return Ok(());
+        }
+        let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+        Err(Failure::Differs(problems.join("\n")))
     }
 
     async fn finished_in(&self, base: &Reader, job: JobId) -> Result<BTreeSet<String>, StoreError> {

@@ -27,6 +27,7 @@ pub struct Workspace {
     root: TempDir,
     dir: PathBuf,
     flow: PathBuf,
+    user: Option<u32>,
 }
 
 /// What a command left behind.
@@ -58,7 +59,7 @@ impl Workspace {
         make_dir(&dir)?;
         make_dir(&root.path().join("home"))?;
         copy_tree(from, &dir, skip)?;
-        Ok(Self { root, dir, flow: flow.to_owned() })
+        Ok(Self { root, dir, flow: flow.to_owned(), user: None })
     }
 
     /// The copy.
@@ -71,6 +72,11 @@ impl Workspace {
     #[must_use]
     pub fn root(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Runs everything from now on as this user, whom the copy must belong to. Only root can.
+    pub fn act_as(&mut self, user: u32) {
+        self.user = Some(user);
     }
 
     /// Runs `flow` with these arguments in the copy, with nothing on standard input.
@@ -135,6 +141,9 @@ impl Workspace {
         fs::write(&stdin, input).map_err(Failure::io("write", &stdin))?;
         command.current_dir(&self.dir).stdin(Stdio::from(open(&stdin)?));
         command.stdout(Stdio::from(create(&stdout)?)).stderr(Stdio::from(create(&stderr)?));
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         let child = command.spawn().map_err(Failure::io("start", Path::new(&line)))?;
         let status = wait(child, &line)?;
         Ok(Output { code: status.code(), stdout: read_lossy(&stdout)?, stderr: read_lossy(&stderr)? })

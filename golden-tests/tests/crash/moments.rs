@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(100);
 fn moments() -> [usize; KILLS] {
     let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as usize;
     let share = (COUNTS_TO - COUNTS_FROM - 100) / KILLS;
-    println!("seed {seed}");
     std::array::from_fn(|kill| {
         let chance = (seed / 1000).wrapping_mul(2 * kill + 1) / 7 % share;
         COUNTS_FROM + 50 + kill * share + chance

@@ -188,7 +188,6 @@ fn a_run_that_died_at_any_write_is_taken_up_by_the_next() {
         }
     });
     let points = points.into_inner().unwrap();
-    println!("crashes by phase: {points:?}");
     assert!(points.values().sum::<usize>() >= POINTS, "{points:?}");
     for phase in [Phase::Ingest, Phase::Publish, Phase::Record, Phase::Finalise] {
         assert!(points.get(&phase).copied().unwrap_or(0) >= POINTS_PER_PHASE, "{points:?}");

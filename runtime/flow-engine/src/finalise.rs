@@ -161,9 +161,10 @@ async fn failure(
     ended: &Ended<'_>,
     results: &mut Results<'_>,
 ) -> Result<Option<JobFailure>, EngineError> {
-    let failed: Vec<_> = ended.finished.values().filter_map(|datum| datum.failure.clone()).collect();
+    let finished = ended.decided.datums.iter().filter_map(|(datum, _)| ended.finished.get(&datum.id));
+    let failed: Vec<_> = finished.filter_map(|datum| datum.failure.clone()).take(FAILURES_MAX).collect();
     if !failed.is_empty() {
-        return Ok(Some(JobFailure::Datums { failed: failed.into_iter().take(FAILURES_MAX).collect() }));
+        return Ok(Some(JobFailure::Datums { failed }));
     }
     let mut conflicts = results.outputs.conflicts(reader, results.base.map(|base| base.owners)).await?;
     if conflicts.is_empty() {

@@ -7,7 +7,8 @@ use super::command::{Exit, RunReport};
 /// The phrases are those of the C library, Python, Go, Java and Node.
 pub fn hint_for(report: &RunReport) -> Option<&'static str> {
     match report.exit {
-        Exit::Code(0) | Exit::NotStarted { .. } | Exit::TimedOut => return None,
+        // 126 and 127 are a shell's: it could not run a command, which no writing will mend.
+        Exit::Code(0 | 126 | 127) | Exit::NotStarted { .. } | Exit::TimedOut => return None,
         Exit::Code(_) | Exit::Signal(_) => {}
     }
     let says = |phrases: &[&str]| {
@@ -48,6 +49,7 @@ mod tests {
             (Exit::Code(1), "OSError: [Errno 30] Read-only file system: '/x'", Some("only /pfs/out")),
             (Exit::Code(1), "Error: EROFS: read-only file system, open '/x'", Some("only /pfs/out")),
             (Exit::Code(2), "sh: 1: cannot create /etc/x: Permission denied", Some("write to /pfs/out")),
+            (Exit::Code(127), "sh: 1: frobnicate: Permission denied", None),
             (Exit::Code(0), "Read-only file system", None),
             (Exit::Code(1), "no such file", None),
             (Exit::TimedOut, "Read-only file system", None),
