@@ -89,6 +89,25 @@ impl Look {
         })
     }
 
+    /// How many commits a branch has, one after the other, no commit with two parents.
+    ///
+    /// # Errors
+    /// [`Failure`] if it does not exist, or its history is not like that or not what its state says.
+    pub fn linear_history(&self, repo: &str, branch: &str) -> Result<usize, Failure> {
+        let (head, state) = (self.head()?, self.branch(repo, branch)?);
+        let mut commits = Vec::new();
+        let mut next = vec![state.head];
+        while let [id] = next[..] {
+            let commit: Commit = self.wait(head.reader().stored(id.0))?;
+            commits.push(id);
+            next = commit.parents;
+        }
+        if next.is_empty() && commits.len() as u64 == state.commits {
+            return Ok(commits.len());
+        }
+        Err(Failure::Differs(format!("`{repo}@{branch}` has {} commits, then {next:?}", commits.len())))
+    }
+
     /// How the datums of a pipeline's newest job went.
     ///
     /// # Errors

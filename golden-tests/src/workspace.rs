@@ -9,6 +9,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -28,6 +29,7 @@ pub struct Workspace {
     dir: PathBuf,
     flow: PathBuf,
     user: Option<u32>,
+    runs: AtomicU64,
 }
 
 /// What a command left behind.
@@ -59,7 +61,7 @@ impl Workspace {
         make_dir(&dir)?;
         make_dir(&root.path().join("home"))?;
         copy_tree(from, &dir, skip)?;
-        Ok(Self { root, dir, flow: flow.to_owned(), user: None })
+        Ok(Self { root, dir, flow: flow.to_owned(), user: None, runs: AtomicU64::new(0) })
     }
 
     /// The copy.
@@ -136,8 +138,11 @@ impl Workspace {
         command.env_clear().envs(self.environment());
         command.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
 
-        // Files, not pipes: a process left behind by a command must not keep us reading for ever.
-        let [stdin, stdout, stderr] = ["stdin", "stdout", "stderr"].map(|name| self.root().join(name));
+        // Files, not pipes: a process left behind by a command must not keep us reading for ever. Numbered, because
+        // commands may run at the same time.
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let file = |name| self.root().join(format!("{name}-{run}"));
+        let [stdin, stdout, stderr] = ["stdin", "stdout", "stderr"].map(file);
         fs::write(&stdin, input).map_err(Failure::io("write", &stdin))?;
         command.current_dir(&self.dir).stdin(Stdio::from(open(&stdin)?));
         command.stdout(Stdio::from(create(&stdout)?)).stderr(Stdio::from(create(&stderr)?));

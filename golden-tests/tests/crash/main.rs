@@ -5,6 +5,7 @@
 //! listener of the test, not by flow's own records.
 //!
 //! [`points`] dies at every write to the store in turn; [`moments`] is killed from outside in a job of 1,000 datums.
+//! [`writers`] lets several commands work on one store at once.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -12,3 +13,4 @@ mod lab;
 mod listener;
 mod moments;
 mod points;
+mod writers;
