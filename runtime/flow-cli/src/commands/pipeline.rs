@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     Exit,
     args::OutputArgs,
-    condition::{Condition, Look},
+    condition::{Condition, Look, is_running},
     error::CommandError,
     find::{FoundJob, LivePipeline},
     session::Open,
@@ -35,7 +35,7 @@ pub(crate) enum PipelineCommand {
 
 /// List pipelines
 ///
-/// The state of a pipeline is `up to date`, `has work` (`flow apply` runs it), `failed` (its newest job did, and nothing
+/// The state of a pipeline is `up to date`, `running`, `has work` (`flow apply` runs it), `failed` (its newest job did, and nothing
 /// has changed since), `waiting for data in REPO`, or `broken` (its program cannot be found).
 #[derive(Debug, Args)]
 #[command(
@@ -221,7 +221,11 @@ async fn ls(args: &PipelineLsArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
 async fn row(open: &Open, look: &Look, pipeline: &LivePipeline) -> Result<PipelineRow, CommandError> {
     let condition = look.at(&open.snapshot, &pipeline.name).await?;
     let last = open.last_job(&pipeline.name).await?;
-    Ok(PipelineRow::new(pipeline, &condition, last.as_ref()))
+    let mut row = PipelineRow::new(pipeline, &condition, last.as_ref());
+    if condition.next_job().is_some_and(|job| is_running(&open.workspace, job)) {
+        (row.state, row.state_in_words) = ("running", "running".to_owned());
+    }
+    Ok(row)
 }
 
 async fn show(args: &PipelineShowArgs, settings: &Settings, ui: &Ui) -> Result<Exit, CommandError> {
