@@ -77,6 +77,12 @@ impl Redactions {
         for (pattern, word) in &self.facts {
             new = pattern.replace_all(&new, *word).into_owned();
         }
+        let is_header =
+            line.contains("  ") && line.trim_end().chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+        if is_header {
+            // Columns are as wide as what was replaced below them.
+            return line.split_whitespace().collect::<Vec<_>>().join("  ") + "\n";
+        }
         if new == line { new } else { self.spaces.replace_all(&new, "$end  ").into_owned() }
     }
 }

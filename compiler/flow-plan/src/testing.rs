@@ -1,5 +1,7 @@
 //! Fixtures of this crate's tests: small ways to say what is wanted, what is live and what a plan holds.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use flow_model::{

@@ -55,6 +55,11 @@ impl Report {
         }
     }
 
+    /// How many errors there were so far, those beyond the limit included.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors
+    }
+
     /// Whether there is anything that must be mended.
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0

@@ -16,10 +16,13 @@ pub(super) fn input(field: Field<'_>, context: &mut Context<'_, '_>) -> Option<D
 
 /// `around` is where to point if there is nothing in it.
 fn node(value: Node<'_>, around: Node<'_>, context: &mut Context<'_, '_>) -> Option<DeclaredInput> {
+    let errors = context.report.errors();
     let object = Object::read(value, "input", &rules::INPUT, context.report)?;
     let mut present = object.fields();
     let Some(first) = present.next() else {
-        if !object.has_any_reported() {
+        // Something of another kind may have been reported, but need not: `join: []` says nothing.
+        let broken = value.entries().any(|(_, value)| value.kind() == Kind::Broken);
+        if context.report.errors() == errors && !broken {
             context.report.push(constraints::no_input(around.span()));
         }
         return None;

@@ -28,8 +28,6 @@ pub(crate) struct Object<'a> {
     fields: Vec<Field<'a>>,
     /// Fields that were reported, as unsupported or as a typo: what they stand for is not missing as well.
     reported: Vec<&'static str>,
-    /// Whether there are keys that no rule knows.
-    unknown_keys: bool,
 }
 
 impl<'a> Object<'a> {
@@ -53,10 +51,8 @@ impl<'a> Object<'a> {
     fn of(node: Node<'a>, rules: &'static Rules, report: &mut Report) -> Self {
         let mut seen: Vec<Field<'a>> = Vec::with_capacity(node.entries().len());
         let mut reported = Vec::new();
-        let mut unknown_keys = false;
         for (key, value) in node.entries() {
             let Some(rule) = rules.find(key.text().unwrap_or_default()) else {
-                unknown_keys = true;
                 report.push_with(fields::UNKNOWN_FIELD, key.span(), || {
                     let (diagnostic, meant) = unknown(key, rules);
                     reported.extend(meant);
@@ -80,7 +76,7 @@ impl<'a> Object<'a> {
                 && rules.find(field.name).is_some_and(|rule| matches!(rule.support, Support::Now))
         };
         seen.retain(supported);
-        Self { fields: seen, reported, unknown_keys }
+        Self { fields: seen, reported }
     }
 
     /// The field of this name, in snake case.
@@ -105,11 +101,6 @@ impl<'a> Object<'a> {
     /// Whether one of these fields is there in some form and was reported.
     pub(crate) fn has_reported(&self, names: &[&str]) -> bool {
         self.reported.iter().any(|name| names.contains(name))
-    }
-
-    /// Whether anything in it was reported.
-    pub(crate) fn has_any_reported(&self) -> bool {
-        self.unknown_keys || !self.reported.is_empty()
     }
 
     /// All supported fields, in the order of the file.
