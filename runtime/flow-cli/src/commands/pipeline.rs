@@ -27,13 +27,11 @@ use crate::{
 /// What to do with pipelines.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PipelineCommand {
-    /// List pipelines and how they stand
     Ls(PipelineLsArgs),
-    /// Show a pipeline: how it stands, its last job, its spec
     Show(PipelineShowArgs),
 }
 
-/// List pipelines
+/// List pipelines and how they stand
 ///
 /// The state of a pipeline is `up to date`, `running`, `has work` (`flow apply` runs it), `failed` (its newest job did, and nothing
 /// has changed since), `waiting for data in REPO`, or `broken` (its program cannot be found).
@@ -46,7 +44,7 @@ pub(crate) struct PipelineLsArgs {
     output: OutputArgs,
 }
 
-/// Show a pipeline
+/// Show a pipeline: how it stands, its last job, its spec
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flow pipeline show edges\n  flow pipeline show edges -o yaml")]
 pub(crate) struct PipelineShowArgs {

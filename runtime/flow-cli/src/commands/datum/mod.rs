@@ -31,13 +31,9 @@ use crate::{
 /// What to do with datums.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatumCommand {
-    /// List the datums of a job
     Ls(DatumLsArgs),
-    /// Show a datum: what it read and wrote, and how it ran
     Show(show::DatumShowArgs),
-    /// Print what a datum wrote to standard output and standard error
     Logs(DatumLogsArgs),
-    /// Explain why a datum was run or reused
     Why(why::DatumWhyArgs),
 }
 
@@ -84,7 +80,7 @@ impl StatusFilter {
     }
 }
 
-/// Print what a datum wrote
+/// Print what a datum wrote to standard output and standard error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flow datum logs 7f2d01\n  flow datum logs 7f2d01 --stderr --job edges")]
 pub(crate) struct DatumLogsArgs {

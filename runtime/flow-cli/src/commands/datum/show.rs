@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Show a datum
+/// Show a datum: what it read and wrote, and how it ran
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

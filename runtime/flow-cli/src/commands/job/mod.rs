@@ -28,13 +28,9 @@ use crate::{
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
-    /// List jobs, newest first
     Ls(JobLsArgs),
-    /// Show a job: inputs, counts, output, and every failed datum
     Show(show::JobShowArgs),
-    /// Print what the datums of a job wrote, failed ones first
     Logs(logs::JobLogsArgs),
-    /// Wait until a job has ended; fails if it failed
     Wait(wait::JobWaitArgs),
 }
 
