@@ -46,6 +46,7 @@ impl Redactions {
         let facts = [
             (actor.as_str(), "[ACTOR]"),
             (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z|[+-]\d\d:\d\d)?", "[TIME]"),
+            (r"\b\d+ objects \([^)]*\)", "[N] objects ([SIZE])"),
             (r"\b(\d+ ?(s|m|min|h|d|seconds?|minutes?|hours?|days?) ago|just now)\b", "[AGO]"),
             (r"\b(\d+h ?)?(\d+(min|m) ?)?\d+(\.\d+)? ?(ns|µs|us|ms|s)\b", "[DURATION]"),
             (

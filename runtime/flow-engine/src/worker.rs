@@ -121,6 +121,7 @@ impl Worker {
                 let finished = self.run_datum(task).await?;
                 self.recorder.finish(finished);
             }
+            self.recorder.hurry();
         }
     }
 
