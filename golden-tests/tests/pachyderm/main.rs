@@ -3,6 +3,7 @@
 //! | module | compares |
 //! |---|---|
 //! | [`datums`] | the datums of an input |
+//! | [`scenarios`] | steps, and after each jobs, datums and outputs |
 //!
 //! **Invariants:** every recorded case is compared, listed as a difference with its reason, or uses what is not built
 //! yet. A listed difference that does not differ fails, and so does a case of what is not built that flow takes.
@@ -11,3 +12,5 @@
 
 mod datums;
 mod recorded;
+mod scenarios;
+mod world;
