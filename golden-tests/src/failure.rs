@@ -27,6 +27,9 @@ pub enum Failure {
         /// The limit.
         seconds: u64,
     },
+    /// A store could not be read.
+    #[error("a store could not be read")]
+    Store(#[from] flow_store::StoreError),
     /// Output or exit code differ from what was expected; the text says all differences.
     #[error("{0}")]
     Differs(String),
@@ -46,6 +49,7 @@ impl fmt::Debug for Failure {
         match self {
             Self::Io { source, .. } => write!(f, ": {source}"),
             Self::CaseFile(source) => write!(f, ": {source}"),
+            Self::Store(source) => write!(f, ": {source}"),
             Self::TooLong { .. } | Self::Differs(_) => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! The `flow` binary under another name, so that the tests of this package can find it.
+//! The `flow` binary under another name, so that the tests of this package can find it, and with faults on demand.
 
 fn main() -> std::process::ExitCode {
-    flow_cli::main()
+    golden_tests::faults::main()
 }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`workspace`] | a copy of a directory, and a fixed environment to run commands in |
 //! | [`case`] | a golden case: steps, and what each is expected to print |
+//! | [`faults`] | crashes of the binary under test at a chosen write |
+//! | [`look`] | what is in a workspace's store, read past the command line |
 //! | [`redact`] | what differs from run to run (ids, times, paths), replaced by stable words |
 //!
 //! `tests/cli.rs` runs every case below `plan/`, `apply/`, `commands/` and `errors/`; `tests/examples.rs` runs what
@@ -14,6 +16,8 @@
 
 pub mod case;
 pub mod failure;
+pub mod faults;
+pub mod look;
 pub mod redact;
 pub mod workspace;
 

@@ -49,7 +49,7 @@ impl Redactions {
             (r"\b(\d+ ?(s|m|min|h|d|seconds?|minutes?|hours?|days?) ago|just now)\b", "[AGO]"),
             (r"\b(\d+h ?)?(\d+(min|m) ?)?\d+(\.\d+)? ?(ns|µs|us|ms|s)\b", "[DURATION]"),
             (
-                r#"("\w*(Ms|Millis|Micros|Nanos|Seconds|Memory|MemoryBytes)"|"(cpu|memory|maxRss)\w*"): ?\d+(\.\d+)?"#,
+                r#"("\w*(Ms|Millis|Micros|Nanos|Seconds|Memory|MemoryBytes)"|"(cpu|memory|maxRss|estimate|wall|started|finished|time|applied|created)\w*"): ?\d+(\.\d+)?"#,
                 "$1: 0",
             ),
         ];
@@ -57,7 +57,9 @@ impl Redactions {
         Ok(Self {
             root: root.display().to_string(),
             ids: BTreeMap::new(),
-            id: compile(r"\b([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{12}|[0-7][0-9A-HJKMNP-TV-Z]{25})\b")?,
+            id: compile(
+                r"\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{12}|[0-7][0-9A-HJKMNP-TV-Z]{25})\b",
+            )?,
             facts: facts.collect::<Result<_, Failure>>()?,
             spaces: compile(r"\b {3,}|(?P<end>[\]>]) {3,}")?,
         })
@@ -81,7 +83,7 @@ impl Redactions {
 
 fn number(ids: &mut BTreeMap<String, usize>, id: &str) -> String {
     let next = ids.len() + 1;
-    let short = if id.len() == 26 { id } else { &id[..SHORT] };
+    let short = if id.len() == 26 || id.contains('-') { id } else { &id[..SHORT] };
     format!("<id{}>", ids.entry(short.to_owned()).or_insert(next))
 }
 

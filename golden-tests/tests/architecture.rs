@@ -190,13 +190,14 @@ struct Source {
 }
 
 impl Source {
-    /// Numbered lines up to the test module. `#[cfg(test)]` before anything else than a module's body ends nothing.
+    /// Numbered lines up to the test module; none of a file that is one. `#[cfg(test)]` before anything else than a module's body ends nothing.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines: Vec<_> = self.text.lines().collect();
         let is_end = |pair: &[&str]| {
             pair[0].starts_with("#[cfg(test)]") && pair[1].starts_with("mod ") && pair[1].ends_with('{')
         };
-        let end = lines.windows(2).position(is_end).unwrap_or(lines.len());
+        let is_all_test = lines.contains(&"#![cfg(test)]");
+        let end = if is_all_test { 0 } else { lines.windows(2).position(is_end).unwrap_or(lines.len()) };
         (1..).zip(lines).take(end)
     }
 

@@ -123,7 +123,7 @@ pub struct ForecastGroup {
     pub detail: Option<String>,
     /// How many.
     pub datums: u64,
-    /// Bytes that they read.
+    /// Bytes that they will read; 0 for what does not run.
     pub bytes: u64,
     /// The first few by name, so that a reader can check.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

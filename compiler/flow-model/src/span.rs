@@ -55,6 +55,17 @@ pub struct SourceFile {
     name: String,
     text: String,
     line_starts: Vec<u32>,
+    /// Bytes that continue a character, before each block of [`BLOCK`] bytes: columns in a line of megabytes, as JSON
+    /// writers make them, cost no more than others.
+    continuations: Vec<u32>,
+}
+
+/// Bytes per entry of `continuations`.
+const BLOCK: usize = 4096;
+
+/// How many bytes continue a character that began before them.
+fn continuations(bytes: &[u8]) -> u32 {
+    bytes.iter().filter(|byte| **byte & 0xc0 == 0x80).count() as u32
 }
 
 /// A place for humans and for other tools: 1-based line and column (in characters).
@@ -74,7 +85,14 @@ impl SourceFile {
     pub fn new(name: String, text: String) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at as u32 + 1)).collect();
-        Self { name, text, line_starts }
+        let mut sum = 0;
+        let mut before = |block: &[u8]| {
+            let so_far = sum;
+            sum += continuations(block);
+            so_far
+        };
+        let continuations = text.as_bytes().chunks(BLOCK).map(&mut before).collect();
+        Self { name, text, line_starts, continuations }
     }
 
     /// The path as the user knows it.
@@ -93,10 +111,22 @@ impl SourceFile {
     #[must_use]
     pub fn line_column(&self, offset: u32) -> (u32, u32) {
         let line = self.line_starts.partition_point(|start| *start <= offset).max(1) - 1;
-        let start = self.line_starts[line] as usize;
-        let end = (offset as usize).min(self.text.len());
-        let column = self.text.get(start..end).map_or(0, |before| before.chars().count());
-        (line as u32 + 1, column as u32 + 1)
+        let start = self.line_starts[line];
+        let end = offset.min(self.text.len() as u32);
+        let column = (end - start) - (self.continuations_before(end) - self.continuations_before(start));
+        (line as u32 + 1, column + 1)
+    }
+
+    fn continuations_before(&self, offset: u32) -> u32 {
+        let offset = offset as usize;
+        let block = offset / BLOCK;
+        match self.continuations.get(block) {
+            Some(before) => before + continuations(&self.text.as_bytes()[block * BLOCK..offset]),
+            // The end of a text that fills its blocks.
+            None => block.checked_sub(1).map_or(0, |last| {
+                self.continuations[last] + continuations(&self.text.as_bytes()[last * BLOCK..offset])
+            }),
+        }
     }
 }
 
@@ -148,5 +178,20 @@ mod tests {
         assert_eq!(file.line_column(6), (2, 1));
         assert_eq!(file.line_column(11), (3, 1));
         assert_eq!(file.line_column(99), (3, 1));
+    }
+
+    #[test]
+    fn columns_of_long_lines_are_counted_alike() {
+        for length in [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
+            let text = format!("x\n{}", "aé😀".repeat(length).chars().take(length).collect::<String>());
+            let file = SourceFile::new("a".into(), text.clone());
+            for (at, (offset, _)) in text.char_indices().enumerate().skip(2).step_by(97) {
+                assert_eq!(file.line_column(offset as u32), (2, at as u32 - 1));
+            }
+            assert_eq!(file.line_column(text.len() as u32), (2, length as u32 + 1));
+        }
+        let full = SourceFile::new("a".into(), "é".repeat(BLOCK / 2));
+        assert_eq!(full.line_column(BLOCK as u32), (1, BLOCK as u32 / 2 + 1));
+        assert_eq!(SourceFile::new("a".into(), String::new()).line_column(0), (1, 1));
     }
 }

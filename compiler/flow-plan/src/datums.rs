@@ -28,22 +28,13 @@ use flow_model::{
 };
 use itertools::{EitherOrBoth, Itertools};
 
-/// Datums that a job takes over as they are, without looking at each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Untouched {
-    /// How many.
-    pub datums: u64,
-    /// Bytes that they read.
-    pub bytes: u64,
-}
-
 /// What a job does with its datums: station 15.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct JobPlan {
     /// One decision per datum that was looked at, in id order.
     pub decisions: Vec<DatumDecision>,
-    /// The datums that were not: all of them are reused, unchanged.
-    pub untouched: Untouched,
+    /// How many were not: all of them are reused, unchanged.
+    pub untouched: u64,
 }
 
 impl JobPlan {
@@ -81,7 +72,7 @@ pub fn plan(
             EitherOrBoth::Both(known, wanted) => again(known, wanted, cached, transform_changed),
         })
         .collect();
-    JobPlan { decisions, untouched: Untouched::default() }
+    JobPlan { decisions, untouched: 0 }
 }
 
 /// Decides for the datums that a change of the inputs touches, in O(changes).
@@ -93,7 +84,7 @@ pub fn plan(
 pub fn plan_changes(
     known: &[KnownDatum],
     wanted: &[WantedDatum],
-    untouched: Untouched,
+    untouched: u64,
     cached: &BTreeMap<DatumKey, ResultRef>,
 ) -> JobPlan {
     JobPlan { untouched, ..plan(known, wanted, cached, false) }
@@ -145,7 +136,7 @@ fn why_again(known: &KnownDatum, wanted: &WantedDatum, transform_changed: bool) 
 
 #[cfg(test)]
 mod tests {
-    use DatumStatus::{Failed, Processed, Recovered, Reused};
+    use DatumOutcome::{Failed, Recovered, Success};
     use proptest::prelude::*;
 
     use super::*;
@@ -156,31 +147,32 @@ mod tests {
     fn the_table() {
         use DatumAction::{Process, Reuse};
         let cases = [
-            // status, wanted key, wanted inputs, cached keys, transform changed; action, reason
-            (Processed, 1, 1, &[][..], false, Reuse(result(1)), DatumReason::Unchanged),
-            (Reused, 1, 1, &[2][..], false, Reuse(result(1)), DatumReason::Unchanged),
-            (Processed, 2, 2, &[2][..], false, Reuse(result(2)), DatumReason::KnownResult),
+            // outcome, wanted key, wanted inputs, cached keys, transform changed; action, reason
+            (Success, 1, 1, &[][..], false, Reuse(result(1)), DatumReason::Unchanged),
+            (Success, 1, 1, &[2][..], false, Reuse(result(1)), DatumReason::Unchanged),
+            (Success, 2, 2, &[2][..], false, Reuse(result(2)), DatumReason::KnownResult),
             (Failed, 1, 1, &[1][..], false, Reuse(result(1)), DatumReason::KnownResult),
             (Failed, 1, 1, &[][..], false, Process, DatumReason::FailedBefore),
             (Recovered, 1, 1, &[][..], false, Process, DatumReason::RecoveredBefore),
             (Failed, 2, 2, &[][..], false, Process, DatumReason::InputChanged),
             (Failed, 2, 1, &[][..], true, Process, DatumReason::TransformChanged),
-            (Processed, 2, 2, &[1][..], false, Process, DatumReason::InputChanged),
-            (Processed, 2, 1, &[][..], true, Process, DatumReason::TransformChanged),
-            (Processed, 2, 2, &[][..], true, Process, DatumReason::InputAndTransformChanged),
+            (Success, 2, 2, &[1][..], false, Process, DatumReason::InputChanged),
+            (Success, 2, 1, &[][..], true, Process, DatumReason::TransformChanged),
+            (Success, 2, 2, &[][..], true, Process, DatumReason::InputAndTransformChanged),
         ];
-        for (status, key, inputs, cached, transform_changed, action, reason) in cases {
+        for (outcome, key, inputs, cached, transform_changed, action, reason) in cases {
             let cached = cached.iter().map(|key| (datum_key(*key), result(*key))).collect();
-            let plan = plan(&[known(7, 1, 1, status)], &[wanted(7, key, inputs)], &cached, transform_changed);
+            let plan =
+                plan(&[known(7, 1, 1, outcome)], &[wanted(7, key, inputs)], &cached, transform_changed);
             let expected = DatumDecision { id: datum_id(7), action, reason, bytes: 10 };
-            assert_eq!(plan.decisions, [expected], "{status:?} {key} {inputs} {cached:?}");
+            assert_eq!(plan.decisions, [expected], "{outcome:?} {key} {inputs} {cached:?}");
         }
     }
 
     #[test]
     fn datums_of_one_side_are_new_known_or_gone() {
         let cached = BTreeMap::from([(datum_key(3), result(3))]);
-        let plan = plan(&[known(2, 1, 1, Processed)], &[wanted(1, 2, 2), wanted(3, 3, 3)], &cached, false);
+        let plan = plan(&[known(2, 1, 1, Success)], &[wanted(1, 2, 2), wanted(3, 3, 3)], &cached, false);
         let seen: Vec<_> = plan.decisions.iter().map(|d| (d.action, d.reason, d.bytes)).collect();
         let expected = [
             (DatumAction::Process, DatumReason::New, 10),
@@ -192,21 +184,21 @@ mod tests {
         assert_eq!(plan.to_process().collect::<Vec<_>>(), [datum_id(1)]);
     }
 
-    fn status() -> impl Strategy<Value = DatumStatus> {
-        prop_oneof![Just(Processed), Just(Reused), Just(Failed), Just(Recovered)]
+    fn outcome() -> impl Strategy<Value = DatumOutcome> {
+        prop_oneof![Just(Success), Just(Failed), Just(Recovered)]
     }
 
     /// Keys follow from inputs and transform, as in life: `key = inputs + 100 * transform`.
     fn sides(
         transform: impl Strategy<Value = bool>,
     ) -> impl Strategy<Value = (Vec<KnownDatum>, Vec<WantedDatum>, BTreeMap<DatumKey, ResultRef>, bool)> {
-        let known_side = prop::collection::btree_map(0..20_u8, (0..4_u8, status()), 0..12);
+        let known_side = prop::collection::btree_map(0..20_u8, (0..4_u8, outcome()), 0..12);
         let wanted_side = prop::collection::btree_map(0..20_u8, 0..4_u8, 0..12);
         let cached = prop::collection::btree_set(prop_oneof![0..4_u8, 100..104_u8], 0..4);
         (known_side, wanted_side, cached, transform).prop_map(|(knowns, wanteds, cached, transform)| {
             let salt = if transform { 100 } else { 0 };
             let known_side =
-                knowns.into_iter().map(|(id, (inputs, status))| known(id, inputs, inputs, status));
+                knowns.into_iter().map(|(id, (inputs, outcome))| known(id, inputs, inputs, outcome));
             let wanted_side = wanteds.into_iter().map(|(id, inputs)| wanted(id, inputs + salt, inputs));
             let cached = cached.into_iter().map(|key| (datum_key(key), result(key))).collect();
             (known_side.collect(), wanted_side.collect(), cached, transform)
@@ -217,13 +209,13 @@ mod tests {
     fn applied(plan: &JobPlan, wanted: &[WantedDatum]) -> Vec<KnownDatum> {
         let after = |decision: &DatumDecision| {
             let want = wanted.iter().find(|want| want.id == decision.id);
-            let (status, result) = match decision.action {
-                DatumAction::Process => (Processed, result(want?.key.0.as_bytes()[0])),
-                DatumAction::Reuse(result) => (Reused, result),
+            let (outcome, result) = match decision.action {
+                DatumAction::Process => (Success, result(want?.key.0.as_bytes()[0])),
+                DatumAction::Reuse(result) => (Success, result),
                 DatumAction::Drop => return None,
             };
             let want = want?;
-            Some(KnownDatum { id: want.id, key: want.key, inputs: want.inputs, status, result })
+            Some(KnownDatum { id: want.id, key: want.key, inputs: want.inputs, outcome, result })
         };
         plan.decisions.iter().filter_map(after).collect()
     }
@@ -235,7 +227,7 @@ mod tests {
         cached: &BTreeMap<DatumKey, ResultRef>,
     ) -> BTreeMap<DatumId, DatumAction> {
         let own = |want: &WantedDatum| {
-            let same = |k: &&KnownDatum| k.id == want.id && k.key == want.key && k.status.is_result();
+            let same = |k: &&KnownDatum| k.id == want.id && k.key == want.key && k.outcome == Success;
             known.iter().find(same).map(|known| known.result)
         };
         let decide = |want: &WantedDatum| match own(want).or_else(|| cached.get(&want.key).copied()) {
@@ -266,15 +258,14 @@ mod tests {
 
         #[test]
         fn looking_at_the_touched_alone_decides_the_same((known, wanted, cached, _) in sides(Just(false))) {
-            let same = |k: &KnownDatum, w: &WantedDatum| k.id == w.id && k.key == w.key && k.status.is_result();
+            let same = |k: &KnownDatum, w: &WantedDatum| k.id == w.id && k.key == w.key && k.outcome == Success;
             let left = |k: &&KnownDatum| !wanted.iter().any(|w| same(k, w));
             let right = |w: &&WantedDatum| !known.iter().any(|k| same(k, w));
             let touched_known: Vec<_> = known.iter().filter(left).copied().collect();
             let touched: Vec<_> = wanted.iter().filter(right).copied().collect();
             let count = (wanted.len() - touched.len()) as u64;
-            let untouched = Untouched { datums: count, bytes: 10 * count };
             let whole = plan(&known, &wanted, &cached, false);
-            let part = plan_changes(&touched_known, &touched, untouched, &cached);
+            let part = plan_changes(&touched_known, &touched, count, &cached);
             let unchanged = |d: &&DatumDecision| d.reason == DatumReason::Unchanged;
             prop_assert_eq!(whole.decisions.iter().filter(unchanged).count() as u64, count);
             let rest: Vec<_> = whole.decisions.iter().filter(|d| !unchanged(d)).copied().collect();

@@ -71,6 +71,15 @@ fn listed(problems: &[Problem], more: usize) -> String {
     text
 }
 
+/// How every plan file begins.
+const BEGINNING: &str = "{\n  \"formatVersion\":";
+
+/// Whether a text is a plan file rather than a spec: plans may lie beside the specs that they were made from.
+#[must_use]
+pub fn is_plan(text: &str) -> bool {
+    text.starts_with(BEGINNING)
+}
+
 /// The canonical JSON of a plan.
 ///
 /// # Panics

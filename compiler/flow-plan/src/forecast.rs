@@ -15,7 +15,7 @@ use flow_model::{
 };
 use itertools::Itertools;
 
-use crate::datums::{JobPlan, Untouched};
+use crate::datums::JobPlan;
 
 /// How many datums of a group are named.
 pub const EXAMPLES_MAX: usize = 3;
@@ -53,8 +53,8 @@ pub fn summarise(work: Work, plan: &JobPlan, label: &dyn Fn(DatumId) -> Option<S
     for decision in &plan.decisions {
         groups.entry((action_of(decision), decision.reason)).or_default().count(decision);
     }
-    if plan.untouched.datums > 0 {
-        groups.entry((ForecastAction::Reuse, DatumReason::Unchanged)).or_default().add(plan.untouched);
+    if plan.untouched > 0 {
+        groups.entry((ForecastAction::Reuse, DatumReason::Unchanged)).or_default().datums += plan.untouched;
     }
     let groups: Vec<ForecastGroup> = groups
         .into_iter()
@@ -95,15 +95,13 @@ struct Group {
 
 impl Group {
     fn count(&mut self, decision: &DatumDecision) {
-        self.add(Untouched { datums: 1, bytes: decision.bytes });
+        self.datums += 1;
+        if decision.action == DatumAction::Process {
+            self.bytes = self.bytes.saturating_add(decision.bytes);
+        }
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(decision.id);
         }
-    }
-
-    fn add(&mut self, more: Untouched) {
-        self.datums += more.datums;
-        self.bytes = self.bytes.saturating_add(more.bytes);
     }
 
     fn finish(
@@ -126,7 +124,7 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use flow_model::job::DatumStatus;
+    use flow_model::job::DatumOutcome;
 
     use super::*;
     use crate::{datums, testing::*};
@@ -144,14 +142,13 @@ mod tests {
 
     fn job_plan() -> JobPlan {
         let known = [
-            known(1, 1, 1, DatumStatus::Processed),
-            known(2, 2, 2, DatumStatus::Failed),
-            known(3, 3, 3, DatumStatus::Processed),
+            known(1, 1, 1, DatumOutcome::Success),
+            known(2, 2, 2, DatumOutcome::Failed),
+            known(3, 3, 3, DatumOutcome::Success),
         ];
         let mut wanted: Vec<_> = (4..9).map(|id| wanted(id, id, id)).collect();
         wanted.splice(0..0, [crate::testing::wanted(1, 1, 1), crate::testing::wanted(2, 2, 2)]);
-        let untouched = Untouched { datums: 50, bytes: 500 };
-        datums::plan_changes(&known, &wanted, untouched, &BTreeMap::new())
+        datums::plan_changes(&known, &wanted, 50, &BTreeMap::new())
     }
 
     #[test]
@@ -163,7 +160,7 @@ mod tests {
         let expected = [
             (ForecastAction::Run, DatumReason::New, 5, 50),
             (ForecastAction::Run, DatumReason::FailedBefore, 1, 10),
-            (ForecastAction::Reuse, DatumReason::Unchanged, 51, 510),
+            (ForecastAction::Reuse, DatumReason::Unchanged, 51, 0),
             (ForecastAction::Drop, DatumReason::Gone, 1, 0),
         ];
         assert_eq!(seen, expected);

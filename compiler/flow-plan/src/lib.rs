@@ -26,6 +26,5 @@ pub mod notes;
 pub mod order;
 pub mod render;
 pub mod resources;
-#[cfg(test)]
 mod testing;
 pub mod text;

@@ -34,10 +34,12 @@ pub struct RenderOptions {
     pub verbose: bool,
     /// Whether to end with the commands that could come next.
     pub next_commands: bool,
+    /// How those commands name the workspace: empty for the current folder.
+    pub folder: String,
 }
 
 impl Default for RenderOptions {
     fn default() -> Self {
-        Self { width: 100, verbose: false, next_commands: true }
+        Self { width: 100, verbose: false, next_commands: true, folder: String::new() }
     }
 }

@@ -1,5 +1,7 @@
 //! Fixtures of this crate's tests: small ways to say what is wanted, what is live and what a plan holds.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use flow_model::{
@@ -8,7 +10,7 @@ use flow_model::{
         DatumForecast, DatumReason, ForecastAction, ForecastGroup, KnownDatum, ResultRef, WantedDatum,
         WorkCause,
     },
-    job::DatumStatus,
+    job::DatumOutcome,
     plan::{Basis, Change, FolderSync, PLAN_FORMAT, Plan},
     resource::{Desired, DesiredResource, Live, LiveResource, Resource, ResourceAddr},
     span::Location,
@@ -194,12 +196,12 @@ pub(crate) fn group(action: ForecastAction, reason: DatumReason, datums: u64, by
     ForecastGroup { action, reason, detail: None, datums, bytes, examples: Vec::new() }
 }
 
-pub(crate) fn known(id: u8, key: u8, inputs: u8, status: DatumStatus) -> KnownDatum {
+pub(crate) fn known(id: u8, key: u8, inputs: u8, outcome: DatumOutcome) -> KnownDatum {
     KnownDatum {
         id: datum_id(id),
         key: datum_key(key),
         inputs: inputs_digest(inputs),
-        status,
+        outcome,
         result: result(key),
     }
 }

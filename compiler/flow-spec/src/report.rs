@@ -44,6 +44,17 @@ impl Report {
         }
     }
 
+    /// Adds one that takes work to make; it is made only if it is to be kept.
+    pub(crate) fn push_with(&mut self, code: Code, at: Span, make: impl FnOnce() -> Diagnostic) {
+        match self.counts.get_mut(&(Some(at.file), code)).filter(|count| count.total >= LIMIT) {
+            None => self.push(make()),
+            Some(count) => {
+                count.total += 1;
+                self.errors += usize::from(count.severity == Severity::Error);
+            }
+        }
+    }
+
     /// How many errors there were so far, those beyond the limit included.
     pub(crate) fn errors(&self) -> usize {
         self.errors

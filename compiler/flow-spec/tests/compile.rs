@@ -2,12 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use flow_model::{
+    digest::{Digest, TreeId},
     name::ProjectName,
     resource::{Desired, Resource},
-    span::SourceMap,
+    span::{FileId, SourceMap},
     spec::Input,
 };
-use flow_spec::{Compiled, Folders, KnownRepos, compile, lower, render::concise};
+use flow_spec::{Compiled, Folders, KnownRepo, KnownRepos, compile, lower, render::concise, settings};
 
 fn known() -> KnownRepos {
     KnownRepos::none(ProjectName::parse("test").unwrap())
@@ -102,4 +103,77 @@ fn bare_specs_imply_repos_and_sort_inputs_by_written_name() {
     let Input::Cross(parts) = &version.spec.input else { panic!("no cross") };
     assert!(matches!(&parts[1], Input::Union(arms) if arms.len() == 2));
     assert_eq!(version.spec.parallelism.get(), 4);
+}
+
+#[test]
+fn places_lead_to_what_is_written() {
+    let sources = sources(&[("a.yaml", NATIVE)]);
+    let workflow = compile(&sources, &known()).workflow.unwrap();
+    let edges = "pipeline.edges".parse().unwrap();
+    let images = "repo.images".parse().unwrap();
+    for (addr, field, written) in [
+        (&edges, None, "edges"),
+        (&edges, Some("transform.code"), "./src/"),
+        (&edges, Some("transform.cmd"), "[python3, edges.py]"),
+        (&edges, Some("transform.env.LANG"), "C"),
+        (&edges, Some("input"), "pfs"),
+        (&edges, Some("input.pfs.glob"), "'*'"),
+        (&edges, Some("parallelism"), "2"),
+        (&edges, Some("datumTimeout"), "5m"),
+        (&edges, Some("transform.stdin"), "edges"),
+        (&images, Some("source.path"), "./images/"),
+        (&images, Some("description"), "pictures"),
+    ] {
+        let span = workflow.span_of(addr, field).unwrap();
+        let text = &sources.file(span.file).text()[span.start as usize..span.end as usize];
+        assert_eq!(text, written, "{addr} {field:?}");
+    }
+}
+
+#[test]
+fn what_is_live_is_known_and_kept() {
+    let mut known = known();
+    let branches = ["master", "dev"].map(|name| name.parse().unwrap()).into();
+    known.repos.insert("models".parse().unwrap(), KnownRepo { branches, pipeline: None });
+    let spec =
+        "pipeline: {name: a}\ntransform: {cmd: [x]}\ninput: {pfs: {repo: models, branch: dev, glob: /}}\n";
+    let sources = sources(&[("a.yaml", spec)]);
+    let compiled = compile(&sources, &known);
+    let problems = shown(&sources, &compiled);
+    let workflow = compiled.workflow.unwrap_or_else(|| panic!("{problems}"));
+    assert_eq!(workflow.repos.len(), 1, "what the files use is wanted, so that it is never pruned");
+}
+
+#[test]
+fn settings_are_read_and_are_no_manifest() {
+    let text =
+        "project: images\ncontext: shared\ncontexts:\n  shared: {store: 'file:///srv/flow'}\n  local:\n";
+    let sources = sources(&[("flow.yaml", text)]);
+    let (settings, problems) = settings::parse(&sources, FileId(0));
+    assert_eq!(problems, []);
+    assert_eq!(settings.project.as_ref().unwrap().value.as_str(), "images");
+    assert_eq!(settings.store().unwrap().value, "file:///srv/flow");
+    assert!(settings.contexts["local"].store.is_none());
+    let mut known = known();
+    assert!(compile(&sources, &known).workflow.is_none());
+    known.settings = Some(FileId(0));
+    assert!(compile(&sources, &known).workflow.is_some());
+}
+
+#[test]
+fn trees_of_folders_go_where_they_belong() {
+    let sources = sources(&[("a.yaml", NATIVE)]);
+    let compiled = compile(&sources, &known());
+    let tree = |text: &str| TreeId(Digest::of(text.as_bytes()));
+    let folders = Folders {
+        code: [("edges".parse().unwrap(), tree("code"))].into(),
+        sources: [("images".parse().unwrap(), tree("data"))].into(),
+    };
+    let desired = lower(&compiled.workflow.unwrap(), &compiled.dag.unwrap(), &sources, &folders);
+    assert_eq!(desired[&"repo.images".parse().unwrap()].folder, Some(tree("data")));
+    let edges = &desired[&"pipeline.edges".parse().unwrap()];
+    let Resource::Pipeline(version) = &edges.resource else { panic!("no pipeline") };
+    assert_eq!(version.code_tree, Some(tree("code")));
+    let location = edges.location.as_ref().unwrap();
+    assert_eq!((location.file.as_str(), location.line, location.column), ("a.yaml", 9, 18));
 }

@@ -65,6 +65,28 @@ pub(crate) enum Command {
     Rm(commands::put::RmArgs),
     /// Show what differs between two versions
     Diff(commands::diff::DiffArgs),
+    /// Repos
+    #[command(subcommand)]
+    Repo(commands::repo::RepoCommand),
+    /// Branches
+    #[command(subcommand)]
+    Branch(commands::branch::BranchCommand),
+    /// Commits
+    #[command(subcommand)]
+    Commit(commands::commit::CommitCommand),
+    /// Pipelines
+    #[command(subcommand)]
+    Pipeline(commands::pipeline::PipelineCommand),
+    /// Jobs
+    #[command(subcommand)]
+    Job(commands::job::JobCommand),
+    /// Datums
+    #[command(subcommand)]
+    Datum(commands::datum::DatumCommand),
+    /// Print a completion script for a shell
+    Completion(commands::completion::CompletionArgs),
+    /// Print the version
+    Version(commands::completion::VersionArgs),
 }
 
 /// How a listing is printed.

@@ -14,7 +14,9 @@
 mod args;
 mod codes;
 mod commands;
+mod condition;
 mod error;
+mod find;
 mod planning;
 mod session;
 mod settings;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use flow_apply::{Folder, FolderKind, LocalTarget, Observed, Target};
@@ -83,7 +83,7 @@ pub(crate) fn diagnose(
     let mut checked = None;
     if let (Some(workflow), Some(dag)) = (workflow, dag) {
         let mut looked = Looked::default();
-        looked.look(workspace, &workflow, settings);
+        looked.look(workspace, &workflow, &map, settings);
         diagnostics.append(&mut looked.diagnostics);
         let Looked { sources, code, executors, .. } = looked;
         let files = map.files().count();
@@ -124,12 +124,20 @@ struct Looked {
 }
 
 impl Looked {
-    fn look(&mut self, workspace: &Workspace, workflow: &Workflow<Resolved>, settings: &Settings) {
+    fn look(
+        &mut self,
+        workspace: &Workspace,
+        workflow: &Workflow<Resolved>,
+        map: &SourceMap,
+        settings: &Settings,
+    ) {
         for (name, repo) in &workflow.repos {
             let ResolvedRepo::Declared(repo) = repo else { continue };
             let Some(source) = &repo.value.source else { continue };
             let span = repo.fields.get("source.path").copied().unwrap_or(repo.span);
-            match Folder::read(&workspace.root.join(&source.path), FolderKind::Source) {
+            // A source folder is named from the file that declares it.
+            let declared_in = Path::new(map.file(repo.span.file).name()).parent().unwrap_or(Path::new(""));
+            match Folder::read(&workspace.root.join(declared_in).join(&source.path), FolderKind::Source) {
                 Ok(folder) => {
                     self.sources.insert(name.clone(), folder);
                 }
@@ -175,8 +183,7 @@ pub(crate) async fn known_repos(
     let mut known = KnownRepos::none(workspace.project.clone());
     if let Some(snapshot) = snapshot {
         for (repo, state) in snapshot.repos().await? {
-            let branches: BTreeSet<BranchName> =
-                snapshot.branches(&repo).await?.into_iter().map(|(branch, _)| branch).collect();
+            let branches: BTreeSet<BranchName> = snapshot.branches(&repo).await?.into_keys().collect();
             known.repos.insert(repo, KnownRepo { branches, pipeline: state.pipeline });
         }
     }

@@ -7,8 +7,9 @@ use flow_model::{
     commit::Commit,
     digest::{CommitId, TreeId},
     name::{BranchName, RepoName},
-    state::RepoState,
+    state::{BranchState, RepoState},
     time::Timestamp,
+    tree::FileEntry,
 };
 use flow_store::{Media, Project, Snapshot, Stamp, Store, StoreUrl, SystemEntropy};
 
@@ -95,6 +96,13 @@ impl Open {
         Ok(Self { workspace: session.workspace, project, snapshot })
     }
 
+    /// The same project in its newest state.
+    pub(crate) async fn newest(&self) -> Result<Self, CommandError> {
+        let head = self.project.head().await?;
+        let snapshot = head.unwrap_or_else(|| self.snapshot.clone());
+        Ok(Self { workspace: self.workspace.clone(), project: self.project.clone(), snapshot })
+    }
+
     /// A repo that must be there.
     pub(crate) async fn repo(&self, repo: &RepoName) -> Result<RepoState, CommandError> {
         match self.snapshot.repo(repo).await? {
@@ -105,7 +113,7 @@ impl Open {
 
     async fn no_repo(&self, repo: &RepoName) -> Result<CommandError, CommandError> {
         let names: Vec<String> =
-            self.snapshot.repos().await?.into_iter().map(|(name, _)| name.to_string()).collect();
+            self.snapshot.repos().await?.into_keys().map(|name| name.to_string()).collect();
         let near = flow_model::similar_name::closest(repo.as_str(), names.iter().map(String::as_str));
         let error = CommandError::user(format!("repo `{repo}` does not exist"));
         Ok(match near {
@@ -142,6 +150,34 @@ impl Open {
     /// Reads a commit.
     pub(crate) async fn load(&self, id: CommitId) -> Result<Commit, CommandError> {
         Ok(self.snapshot.reader().stored(id.0).await?)
+    }
+
+    /// Files and bytes of a tree, counted from a branch whose numbers are known: O(changes), or O(files) without one.
+    pub(crate) async fn size_near(
+        &self,
+        tree: TreeId,
+        near: Option<&BranchState>,
+    ) -> Result<(u64, u64), CommandError> {
+        let (base, mut files, mut bytes) = match near {
+            Some(state) => (
+                Some(self.load(state.head).await?.tree),
+                state.files.cast_signed(),
+                state.bytes.cast_signed(),
+            ),
+            None => (None, 0, 0),
+        };
+        let mut changes = self.snapshot.reader().files(tree).changes_since(base);
+        loop {
+            let batch = changes.next_batch().await?;
+            if batch.is_empty() {
+                return Ok((files.max(0).cast_unsigned(), bytes.max(0).cast_unsigned()));
+            }
+            let size = |entry: Option<FileEntry>| entry.map_or(0, |entry| entry.size.cast_signed());
+            for change in batch {
+                files += i64::from(change.after.is_some()) - i64::from(change.before.is_some());
+                bytes += size(change.after) - size(change.before);
+            }
+        }
     }
 
     /// Commits of a repo, newest first, over all branches.

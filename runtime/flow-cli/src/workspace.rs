@@ -145,6 +145,8 @@ impl Sources {
         }
         let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
         match flow_spec::decode(bytes) {
+            // A plan that was kept beside the specs is none of them.
+            Ok(text) if flow_plan::file::is_plan(&text) => {}
             Ok(text) => {
                 self.map.add(name, text);
             }

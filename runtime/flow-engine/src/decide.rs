@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flow_model::{
     datum::{Datum, ExecutorIdentity, datum_key, transform_digest},
-    digest::{DatumId, DatumKey, Digest, TransformDigest},
+    digest::{DatumId, DatumKey, Digest, TransformDigest, TreeId},
     forecast::{DatumAction, KnownDatum, ResultRef, WantedDatum},
-    job::{DatumEntry, JobManifest},
+    job::{DatumEntry, JobManifest, JobStatus},
     spec::PipelineVersion,
 };
 use flow_plan::datums::JobPlan;
@@ -17,6 +17,7 @@ use flow_store::{Reader, Snapshot};
 
 use crate::{
     error::EngineError,
+    incremental,
     inputs::{self, LeafTree},
 };
 
@@ -25,67 +26,117 @@ use crate::{
 pub struct Decided {
     /// The transform's digest.
     pub transform: TransformDigest,
-    /// The datums, in input order, with their keys.
+    /// The datums that were looked at, in input order, with their keys; the others are counted in the plan.
     pub datums: Vec<(Datum, DatumKey)>,
-    /// One decision per datum of this job or the last one.
+    /// One decision per datum that was looked at.
     pub plan: JobPlan,
-    /// The last job's datums.
+    /// The last job's datums, as far as they were looked at.
     pub known: BTreeMap<DatumId, DatumEntry>,
-    /// Whether the transform or its program differs from the last job's.
-    pub transform_changed: bool,
 }
 
-/// Lists the datums of `version` over `trees` and decides on each, compared with the job `last` and with the results
-/// that the state `cache` knows.
+/// What a pipeline's job would run, on what, compared with what.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// Where trees and records are.
+    pub reader: &'a Reader,
+    /// The state whose cache knows results.
+    pub cache: Option<&'a Snapshot>,
+    /// The version.
+    pub version: &'a PipelineVersion,
+    /// What its `pfs` inputs read.
+    pub trees: &'a [LeafTree],
+    /// What runs it.
+    pub executor: &'a ExecutorIdentity,
+    /// The last job.
+    pub last: Option<&'a JobManifest>,
+}
+
+/// Lists the datums and decides on each. Where only data changed since a successful job, only what the change touches
+/// is listed.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub async fn decide(
-    reader: &Reader,
-    cache: Option<&Snapshot>,
-    version: &PipelineVersion,
-    trees: &[LeafTree],
-    executor: &ExecutorIdentity,
-    last: Option<&JobManifest>,
+pub async fn decide(question: Question<'_>) -> Result<Decided, EngineError> {
+    let transform = transform_digest(question.version);
+    match comparable(&question, transform).await? {
+        Some(last) => decide_touched(&question, transform, last).await,
+        None => decide_all(&question, transform).await,
+    }
+}
+
+/// The last job, if all its datums have results of the same transform over the same inputs.
+async fn comparable<'a>(
+    question: &Question<'a>,
+    transform: TransformDigest,
+) -> Result<Option<&'a JobManifest>, EngineError> {
+    let same_work = |last: &&JobManifest| {
+        last.status == JobStatus::Success
+            && last.counts.recovered == 0
+            && last.transform == transform
+            && last.executor == *question.executor
+    };
+    let Some(last) = question.last.filter(same_work) else { return Ok(None) };
+    let before: PipelineVersion = question.reader.stored(last.version.0).await?;
+    Ok((before.spec.input == question.version.spec.input).then_some(last))
+}
+
+async fn decide_touched(
+    question: &Question<'_>,
+    transform: TransformDigest,
+    last: &JobManifest,
 ) -> Result<Decided, EngineError> {
-    let transform = transform_digest(version);
-    let listed = inputs::list(reader, &version.spec.input, trees).await?;
-    let datums: Vec<(Datum, DatumKey)> = listed
-        .into_iter()
-        .map(|datum| {
-            let key = datum_key(transform, executor, datum.inputs_digest());
-            (datum, key)
-        })
-        .collect();
-    let known = match last {
-        Some(manifest) => known_datums(reader, manifest).await?,
+    let before: Vec<TreeId> = last.inputs.iter().map(|input| input.tree).collect();
+    let input = &question.version.spec.input;
+    let touched = incremental::touched(question.reader, input, &before, question.trees).await?;
+    let tree = question.reader.tree(last.datums);
+    let mut known = BTreeMap::new();
+    for datum in touched.there.iter().chain(&touched.gone) {
+        if let Some(value) = tree.get(datum.id.0.as_bytes()).await? {
+            let (id, entry) = decode_entry(datum.id.0.as_bytes(), &value)?;
+            known.insert(id, entry);
+        }
+    }
+    let datums = with_keys(touched.there, transform, question.executor);
+    let cached = look_up(question.cache, &datums, &known).await?;
+    let untouched = last.counts.total.saturating_sub(known.len() as u64);
+    let plan =
+        flow_plan::datums::plan_changes(&known_list(&known), &wanted_list(&datums), untouched, &cached);
+    Ok(Decided { transform, datums, plan, known })
+}
+
+async fn decide_all(question: &Question<'_>, transform: TransformDigest) -> Result<Decided, EngineError> {
+    let listed = inputs::list(question.reader, &question.version.spec.input, question.trees).await?;
+    let datums = with_keys(listed, transform, question.executor);
+    let known = match question.last {
+        Some(manifest) => known_datums(question.reader, manifest).await?,
         None => BTreeMap::new(),
     };
-    let transform_changed =
-        last.is_some_and(|manifest| manifest.transform != transform || manifest.executor != *executor);
-    let cached = look_up(cache, &datums, &known).await?;
+    let changed = |last: &JobManifest| last.transform != transform || last.executor != *question.executor;
+    let transform_changed = question.last.is_some_and(changed);
+    let cached = look_up(question.cache, &datums, &known).await?;
     let plan =
         flow_plan::datums::plan(&known_list(&known), &wanted_list(&datums), &cached, transform_changed);
-    Ok(Decided { transform, datums, plan, known, transform_changed })
+    Ok(Decided { transform, datums, plan, known })
+}
+
+fn with_keys(
+    datums: Vec<Datum>,
+    transform: TransformDigest,
+    executor: &ExecutorIdentity,
+) -> Vec<(Datum, DatumKey)> {
+    let with_key = |datum: Datum| {
+        let key = datum_key(transform, executor, datum.inputs_digest());
+        (datum, key)
+    };
+    datums.into_iter().map(with_key).collect()
 }
 
 async fn known_datums(
     reader: &Reader,
     manifest: &JobManifest,
 ) -> Result<BTreeMap<DatumId, DatumEntry>, EngineError> {
-    let mut known = BTreeMap::new();
-    let mut entries = reader.tree(manifest.datums).scan_prefix(b"");
-    loop {
-        let batch = entries.next_batch().await?;
-        if batch.is_empty() {
-            break;
-        }
-        for (key, value) in batch {
-            let (id, entry) = decode_entry(&key, &value)?;
-            known.insert(id, entry);
-        }
-    }
-    Ok(known)
+    let entries = reader.tree(manifest.datums).scan_prefix(b"").collect().await?;
+    entries.iter().map(|(key, value)| decode_entry(key, value)).collect()
 }
 
 /// Reads an entry of a job's tree of datums.

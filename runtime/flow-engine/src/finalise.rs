@@ -50,11 +50,13 @@ struct Results<'a> {
 /// Counts a job's datums.
 pub(crate) fn counts(decided: &Decided, finished: &BTreeMap<DatumId, FinishedDatum>) -> JobCounts {
     let count = |outcome| finished.values().filter(|datum| datum.outcome == outcome).count() as u64;
-    let reused = |action: &DatumAction| matches!(action, DatumAction::Reuse(_));
+    let is_reused = |action: &DatumAction| matches!(action, DatumAction::Reuse(_));
+    let looked_at =
+        decided.plan.decisions.iter().filter(|decision| is_reused(&decision.action)).count() as u64;
     JobCounts {
-        total: decided.datums.len() as u64,
+        total: decided.datums.len() as u64 + decided.plan.untouched,
         processed: count(DatumOutcome::Success),
-        reused: decided.plan.decisions.iter().filter(|decision| reused(&decision.action)).count() as u64,
+        reused: looked_at + decided.plan.untouched,
         failed: count(DatumOutcome::Failed),
         recovered: count(DatumOutcome::Recovered),
     }
@@ -163,11 +165,33 @@ async fn failure(
     if !failed.is_empty() {
         return Ok(Some(JobFailure::Datums { failed: failed.into_iter().take(FAILURES_MAX).collect() }));
     }
-    let labels: BTreeMap<DatumId, String> =
+    let mut conflicts = results.outputs.conflicts(reader, results.base.map(|base| base.owners)).await?;
+    if conflicts.is_empty() {
+        return Ok(None);
+    }
+    let mut labels: BTreeMap<DatumId, String> =
         ended.decided.datums.iter().map(|(datum, _)| (datum.id, datum.label())).collect();
-    let label = |id: DatumId| labels.get(&id).cloned().unwrap_or_else(|| id.short());
-    let conflicts = results.outputs.conflicts(reader, results.base.map(|base| base.owners), &label).await?;
-    Ok((!conflicts.is_empty()).then_some(JobFailure::OutputConflicts { conflicts }))
+    for (id, label) in conflicts.iter_mut().flat_map(|conflict| &mut conflict.datums) {
+        if !labels.contains_key(id) {
+            labels.insert(*id, label_of_kept(reader, results.base, *id).await?);
+        }
+        label.clone_from(&labels[id]);
+    }
+    Ok(Some(JobFailure::OutputConflicts { conflicts }))
+}
+
+/// What a human calls a datum of the last job that this one carries on.
+async fn label_of_kept(
+    reader: &Reader,
+    base: Option<&JobManifest>,
+    id: DatumId,
+) -> Result<String, EngineError> {
+    let Some(base) = base else { return Ok(id.short()) };
+    let entry = reader.tree(base.datums).get(id.0.as_bytes()).await?;
+    match entry.and_then(|value| DatumEntry::decode(&value)) {
+        Some(entry) => Ok(Datum::new(record(reader, entry.record).await?.inputs).label()),
+        None => Ok(id.short()),
+    }
 }
 
 async fn write(

@@ -10,7 +10,7 @@ use flow_model::{
     commit::Commit,
     dag::Dag,
     datum::{ExecutorIdentity, transform_digest, work_digest},
-    digest::{CommitId, DatumId, TreeId},
+    digest::{CommitId, DatumId, FieldHasher, TreeId},
     forecast::{DatumAction, DatumForecast, DatumReason, ResultRef, WorkCause},
     job::{DatumOutcome, JobManifest, JobStatus, job_id},
     name::{BranchName, PipelineName, RepoName},
@@ -21,7 +21,7 @@ use flow_plan::forecast::{History, Work};
 use flow_store::{Project, Reader, Snapshot};
 
 use crate::{
-    decide::{self, Decided},
+    decide::{self, Decided, Question},
     error::EngineError,
     inputs::LeafTree,
     job::last_manifest,
@@ -154,26 +154,27 @@ impl Future<'_> {
         leaves: &[FutureLeaf],
         last: Option<&JobManifest>,
     ) -> Result<Option<Decided>, EngineError> {
-        let trees: Option<Vec<LeafTree>> = leaves
-            .iter()
-            .map(|leaf| match leaf {
-                FutureLeaf::Known(branch) | FutureLeaf::Unknown(Some(branch)) => Some(branch.tree),
-                FutureLeaf::Unknown(None) | FutureLeaf::Missing => None,
-            })
-            .collect();
-        match trees {
-            Some(trees) => decide::decide(
-                &self.reader,
-                self.snapshot,
-                &pipeline.version,
-                &trees,
-                &pipeline.executor,
-                last,
-            )
-            .await
-            .map(Some),
-            None => Ok(None),
-        }
+        let specs = pipeline.version.spec.input.leaves();
+        let tree = |(leaf, spec): (&FutureLeaf, &&PfsInput)| match leaf {
+            FutureLeaf::Known(branch) => Some(branch.tree),
+            // The glob `/` has one datum whatever is written; only its content is not known yet.
+            FutureLeaf::Unknown(_) if spec.glob == "/" => {
+                Some(LeafTree { tree: not_made_yet(), files: 1, bytes: 0 })
+            }
+            FutureLeaf::Unknown(branch) => branch.map(|branch| branch.tree),
+            FutureLeaf::Missing => None,
+        };
+        let trees: Option<Vec<LeafTree>> = leaves.iter().zip(&specs).map(tree).collect();
+        let Some(trees) = trees else { return Ok(None) };
+        let question = Question {
+            reader: &self.reader,
+            cache: self.snapshot,
+            version: &pipeline.version,
+            trees: &trees,
+            executor: &pipeline.executor,
+            last,
+        };
+        decide::decide(question).await.map(Some)
     }
 
     /// Counts what an interrupted attempt at this very job has finished as known.
@@ -269,6 +270,11 @@ fn changed(pipeline: &FuturePipeline, last: Option<&JobManifest>) -> Option<Stri
     let same_transform = last.transform == transform_digest(&pipeline.version);
     let ExecutorIdentity::Process { program, .. } = &pipeline.executor;
     (same_transform && last.executor != pipeline.executor).then(|| format!("program {program}"))
+}
+
+/// Stands for the tree of an output that no job has made yet: equal to no tree there is.
+fn not_made_yet() -> TreeId {
+    TreeId(FieldHasher::new("flow output that is not made yet").finish())
 }
 
 async fn live_branch(

@@ -70,7 +70,7 @@ fn combinations(input: &Input, matches: &mut impl Iterator<Item = Vec<DatumInput
     }
 }
 
-async fn list_leaf(
+pub(crate) async fn list_leaf(
     reader: &Reader,
     leaf: &PfsInput,
     tree: &LeafTree,
@@ -103,12 +103,12 @@ pub(crate) fn parse_glob(leaf: &PfsInput) -> Result<Glob, EngineError> {
 }
 
 /// The one datum of the glob `/`: the tree's id stands for its contents, so nothing is read. An empty repo has none.
-fn whole_repo(leaf: &PfsInput, tree: &LeafTree) -> Option<DatumInput> {
+pub(crate) fn whole_repo(leaf: &PfsInput, tree: &LeafTree) -> Option<DatumInput> {
     let content = InputContent::Folder { digest: tree.tree.0, files: tree.files, bytes: tree.bytes };
     (tree.files > 0).then(|| matched(leaf, "/".to_owned(), content))
 }
 
-fn matched(leaf: &PfsInput, path: String, content: InputContent) -> DatumInput {
+pub(crate) fn matched(leaf: &PfsInput, path: String, content: InputContent) -> DatumInput {
     DatumInput {
         name: leaf.name.clone(),
         repo: leaf.repo.clone(),

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     coordinator::Coordinator,
-    decide::{self, Decided},
+    decide::{self, Decided, Question},
     error::EngineError,
     finalise,
     protocol::{DatumTask, FromWorker, JobSpec, ToWorker, WorkerId},
@@ -111,14 +111,14 @@ pub async fn run(
     let Some(snapshot) = still_to_do(around.project, work, job).await? else { return Ok(None) };
     let started = (around.now)();
     let last = last_manifest(&snapshot, work.last.as_ref()).await?;
-    let decided = decide::decide(
-        &snapshot.reader(),
-        Some(&snapshot),
-        &work.version,
-        &work.trees,
-        &work.executor,
-        last.as_ref(),
-    )
+    let decided = decide::decide(Question {
+        reader: &snapshot.reader(),
+        cache: Some(&snapshot),
+        version: &work.version,
+        trees: &work.trees,
+        executor: &work.executor,
+        last: last.as_ref(),
+    })
     .await?;
     let spec = Arc::new(JobSpec {
         job,

@@ -19,6 +19,7 @@ pub mod environment;
 pub mod error;
 mod finalise;
 pub mod forecast;
+pub mod incremental;
 pub mod inputs;
 pub mod job;
 pub mod local;

@@ -45,8 +45,8 @@ impl OutputEdits {
         }
     }
 
-    /// Checks the new outputs against each other and against what stays of the last job's; returns all conflicts, with
-    /// `label` naming datums.
+    /// Checks the new outputs against each other and against what stays of the last job's; returns all conflicts, their
+    /// datums without names yet.
     ///
     /// # Errors
     /// If the tree of owners cannot be read.
@@ -54,7 +54,6 @@ impl OutputEdits {
         &mut self,
         reader: &Reader,
         owners: Option<TreeId>,
-        label: &(dyn Fn(DatumId) -> String + Sync),
     ) -> Result<Vec<OutputConflict>, EngineError> {
         self.check_new_against_new();
         if let Some(owners) = owners {
@@ -64,7 +63,7 @@ impl OutputEdits {
             |(path, other_path, datums): &(RepoPath, Option<RepoPath>, [DatumId; 2])| OutputConflict {
                 path: path.clone(),
                 other_path: other_path.clone(),
-                datums: datums.map(|datum| (datum, label(datum))),
+                datums: datums.map(|datum| (datum, String::new())),
             };
         Ok(self.conflicts.iter().map(conflict).collect())
     }

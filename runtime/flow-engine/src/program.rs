@@ -115,7 +115,7 @@ impl ProgramSearch<'_> {
             return "`cmd` is not split at spaces: write one list item per word, or `cmd: [sh, -c, ...]`"
                 .to_owned();
         }
-        format!("it was looked for in PATH: {}", self.path)
+        "it was looked for along PATH; in the code folder, write `./NAME`".to_owned()
     }
 
     fn start_folder(&self) -> PathBuf {

@@ -7,6 +7,10 @@ use zstd::bulk::{Compressor, Decompressor};
 /// Below this length the frame costs more than it saves.
 const WORTH_TRYING: usize = 160;
 const LEVEL: i32 = 1;
+/// Of anything longer than `SAMPLE_FROM`, a sample from the middle must shrink before the whole is tried: most large
+/// files that do not shrink are compressed already.
+const SAMPLE_FROM: usize = 8 << 10;
+const SAMPLE: usize = 2 << 10;
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -22,7 +26,15 @@ pub(crate) fn compress(raw: &[u8]) -> Option<Vec<u8>> {
         if slot.is_none() {
             *slot = Compressor::new(LEVEL).ok();
         }
-        let short = slot.as_mut()?.compress(raw).ok()?;
+        let compressor = slot.as_mut()?;
+        if raw.len() > SAMPLE_FROM {
+            let middle = raw.len() / 2;
+            let sample = &raw[middle..middle + SAMPLE];
+            if compressor.compress(sample).ok()?.len() + SAMPLE / 16 > SAMPLE {
+                return None;
+            }
+        }
+        let short = compressor.compress(raw).ok()?;
         (short.len() + raw.len() / 8 <= raw.len()).then_some(short)
     })
 }

@@ -3,11 +3,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use flow_model::digest::{BlobId, Digest};
+use nix::libc;
 
 use crate::{
     error::{MediaError, StoreError},
@@ -125,8 +127,15 @@ pub(crate) enum Content {
 
 /// Reads a file of less than `limit` bytes, or hashes a longer one, with bounded memory.
 pub(crate) fn read_or_hash(path: PathBuf, limit: u64) -> Result<Content, StoreError> {
-    let mut file = File::open(&path).map_err(source(&path))?;
-    let size = file.metadata().map_err(source(&path))?.len();
+    // Not blocking: a pipe that was put in a file's place must not hold us up.
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path).map_err(source(&path))?;
+    let meta = file.metadata().map_err(source(&path))?;
+    if !meta.is_file() {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+        return Err(source(&path)(error));
+    }
+    let size = meta.len();
     let mut start = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or(0) + 1);
     Read::by_ref(&mut file).take(limit).read_to_end(&mut start).map_err(source(&path))?;
     if (start.len() as u64) < limit {

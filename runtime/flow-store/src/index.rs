@@ -64,10 +64,6 @@ impl IndexSet {
         Self { runs }
     }
 
-    pub(crate) fn runs(&self) -> &[Arc<Run>] {
-        &self.runs
-    }
-
     /// Slots for digests that are given in ascending order, at the same positions.
     pub(crate) async fn lookup(&self, digests: &[Digest]) -> Result<Vec<Option<Slot>>, StoreError> {
         let mut found = vec![None; digests.len()];

@@ -31,6 +31,7 @@ mod entropy;
 mod error;
 mod files;
 mod filter;
+mod fsck;
 mod index;
 mod ingest;
 mod jobs;
@@ -53,6 +54,7 @@ mod wire;
 pub use self::{
     entropy::{Entropy, SeededEntropy, SystemEntropy, new_nonce},
     error::{MediaError, PublishError, StoreError},
+    fsck::{Affected, FsckCounts, FsckLevel, FsckReport, Problem, fsck},
     jobs::{JobPacks, JobWriter},
     location::{Kind, Location},
     media::{LocalMedia, Media, ObjectMedia},

@@ -63,10 +63,6 @@ impl Reader {
         &self.0.shared
     }
 
-    pub(crate) fn index(&self) -> &IndexSet {
-        &self.0.index
-    }
-
     /// The content of a blob.
     ///
     /// # Errors

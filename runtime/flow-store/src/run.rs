@@ -142,7 +142,7 @@ impl Run {
     }
 
     async fn open(&self) -> Result<Guide, StoreError> {
-        let mut from = if self.size <= WHOLE_READ { 0 } else { self.size - WHOLE_READ };
+        let mut from = self.size.saturating_sub(WHOLE_READ);
         let mut tail = self.media.get_range(&self.name, from..self.size).await?;
         let header = if from == 0 {
             tail.slice(..tail.len().min(HEADER_LENGTH))

@@ -137,6 +137,10 @@ impl Shared {
         &*self.entropy
     }
 
+    pub(crate) fn entropy_handle(&self) -> Arc<dyn Entropy> {
+        Arc::clone(&self.entropy)
+    }
+
     pub(crate) const fn nodes(&self) -> &NodeCache {
         &self.nodes
     }

@@ -364,7 +364,7 @@ pub(super) fn totals(plan: &Plan) -> String {
 }
 
 fn next_commands(text: &mut Text, plan: &Plan, rows: &[Row<'_>], options: &RenderOptions) {
-    let folder = match plan.workspace.as_str() {
+    let folder = match options.folder.as_str() {
         "" | "." => String::new(),
         path => format!(" {}", quoted(path)),
     };

@@ -544,12 +544,12 @@ fn what_steers_a_terminal_never_reaches_it() {
 
 #[test]
 fn a_folder_of_its_own_stands_in_the_commands() {
-    let mut plan = sketch().plan(Mode::Apply);
+    let plan = sketch().plan(Mode::Apply);
     for (folder, shown) in
         [("examples/wordcount", "examples/wordcount"), ("my specs", "'my specs'"), ("it's", r"'it'\''s'")]
     {
-        plan.workspace = folder.to_owned();
-        let text = human(&plan, &RenderOptions::default()).to_string();
+        let options = RenderOptions { folder: folder.to_owned(), ..RenderOptions::default() };
+        let text = human(&plan, &options).to_string();
         assert!(text.contains(&format!("`flow apply {shown} --allow-destroy` carries it out\n")), "{text}");
         assert!(text.contains(&format!("`flow plan {shown} --why montage` explains\n")), "{text}");
     }
@@ -559,7 +559,7 @@ fn a_folder_of_its_own_stands_in_the_commands() {
 fn every_width_works() {
     let plan = sketch().plan(Mode::Apply);
     for width in 0..200 {
-        let options = RenderOptions { width, verbose: width % 2 == 0, next_commands: true };
+        let options = RenderOptions { width, verbose: width % 2 == 0, ..RenderOptions::default() };
         let text = human(&plan, &options).to_string();
         for resource in ["images", "edges", "montage", "thumbs", "old-edges"] {
             assert!(text.contains(&format!("  {resource}")), "{width}");

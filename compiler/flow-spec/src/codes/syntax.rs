@@ -112,7 +112,16 @@ fn explain(kind: &ErrorKind) -> (String, &'static str) {
         ErrorKind::UnknownQuotedScalarEscape => {
             ("unknown escape in this string", "write `\\\\` for a backslash, or use single quotes")
         }
-        ErrorKind::UnexpectedCharacter { character: '\0' } => ("the text has a NUL character", "remove it"),
+        ErrorKind::UnexpectedCharacter { character } if character.is_control() => {
+            let message = format!("the text has the control character U+{:04X}", u32::from(*character));
+            return (
+                message,
+                "remove it; in a double-quoted string it can be written as an escape, such as `\\x7f`",
+            );
+        }
+        ErrorKind::UnexpectedCharacter { character } => {
+            return (format!("`{character}` cannot stand here"), "put the text in quotes");
+        }
         ErrorKind::InvalidIndentation
         | ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::ExpectedBlockSequenceEntry => {

@@ -53,9 +53,11 @@ impl<'a> Object<'a> {
         let mut reported = Vec::new();
         for (key, value) in node.entries() {
             let Some(rule) = rules.find(key.text().unwrap_or_default()) else {
-                let (diagnostic, meant) = unknown(key, rules);
-                report.push(diagnostic);
-                reported.extend(meant);
+                report.push_with(fields::UNKNOWN_FIELD, key.span(), || {
+                    let (diagnostic, meant) = unknown(key, rules);
+                    reported.extend(meant);
+                    diagnostic
+                });
                 continue;
             };
             if let Some(first) = seen.iter().find(|field| field.name == rule.name) {

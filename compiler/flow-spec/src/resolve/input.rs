@@ -37,16 +37,13 @@ impl Globs {
 }
 
 /// A resolved input with the places of its leaves, in the same order.
-struct Resolved {
+struct Part {
     input: Input,
     places: Vec<LeafPlaces>,
 }
 
-/// Where the fields of a `pfs` input are written.
-struct LeafPlaces {
-    /// By field name.
-    fields: Vec<(&'static str, Span)>,
-}
+/// Where the fields of a `pfs` input are written, by name.
+type LeafPlaces = Vec<(&'static str, Span)>;
 
 /// Names of inputs that meet in a datum, each with a place.
 type Names = BTreeMap<String, Span>;
@@ -60,11 +57,11 @@ pub(super) fn resolve(
     context: &mut Context<'_>,
 ) -> Option<Input> {
     check_names(declared, context.report);
-    let resolved = node(reader, declared, context)?;
+    let part = node(reader, declared, context)?;
     places.insert("input".to_owned(), key_of(declared));
-    let mut leaves = resolved.places.into_iter();
-    note_places(&resolved.input, "input", &mut leaves, places);
-    Some(resolved.input)
+    let mut leaves = part.places.into_iter();
+    note_places(&part.input, "input", &mut leaves, places);
+    Some(part.input)
 }
 
 fn key_of(declared: &DeclaredInput) -> Span {
@@ -82,7 +79,7 @@ fn note_places(
 ) {
     let (kind, parts) = match input {
         Input::Pfs(_) => {
-            for (field, span) in leaves.next().into_iter().flat_map(|leaf| leaf.fields) {
+            for (field, span) in leaves.next().into_iter().flatten() {
                 places.insert(format!("{path}.pfs.{field}"), span);
             }
             return;
@@ -95,15 +92,11 @@ fn note_places(
     }
 }
 
-fn node(
-    reader: Option<&PipelineName>,
-    declared: &DeclaredInput,
-    context: &mut Context<'_>,
-) -> Option<Resolved> {
+fn node(reader: Option<&PipelineName>, declared: &DeclaredInput, context: &mut Context<'_>) -> Option<Part> {
     match declared {
         DeclaredInput::Pfs(written) => {
-            let (leaf, fields) = pfs(reader, written, context)?;
-            Some(Resolved { input: Input::Pfs(leaf), places: vec![LeafPlaces { fields }] })
+            let (leaf, places) = pfs(reader, written, context)?;
+            Some(Part { input: Input::Pfs(leaf), places: vec![places] })
         }
         DeclaredInput::Cross(written) => combination(reader, written, Input::Cross, context),
         DeclaredInput::Union(written) => combination(reader, written, Input::Union, context),
@@ -115,17 +108,16 @@ fn combination(
     declared: &Combination,
     kind: fn(Vec<Input>) -> Input,
     context: &mut Context<'_>,
-) -> Option<Resolved> {
+) -> Option<Part> {
     // All parts first, so that each one's problems are reported.
-    let parts: Vec<Option<Resolved>> =
-        declared.parts.iter().map(|part| node(reader, part, context)).collect();
-    let mut parts: Vec<Resolved> = parts.into_iter().collect::<Option<_>>()?;
+    let parts: Vec<Option<Part>> = declared.parts.iter().map(|part| node(reader, part, context)).collect();
+    let mut parts: Vec<Part> = parts.into_iter().collect::<Option<_>>()?;
     if declared.broken {
         return None;
     }
     parts.sort_by(|a, b| sort_name(&a.input).cmp(sort_name(&b.input)));
     let (inputs, places): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.input, part.places)).unzip();
-    Some(Resolved { input: kind(inputs), places: places.into_iter().flatten().collect() })
+    Some(Part { input: kind(inputs), places: places.into_iter().flatten().collect() })
 }
 
 /// The name by which an input is sorted among its siblings.
@@ -137,9 +129,11 @@ fn sort_name(input: &Input) -> &str {
     }
 }
 
-type Leaf = (PfsInput, Vec<(&'static str, Span)>);
-
-fn pfs(reader: Option<&PipelineName>, declared: &DeclaredPfs, context: &mut Context<'_>) -> Option<Leaf> {
+fn pfs(
+    reader: Option<&PipelineName>,
+    declared: &DeclaredPfs,
+    context: &mut Context<'_>,
+) -> Option<(PfsInput, LeafPlaces)> {
     let mut places = Vec::with_capacity(4);
     let repo = repo(declared, context);
     let name = name(declared, context.report);
@@ -160,9 +154,9 @@ fn pfs(reader: Option<&PipelineName>, declared: &DeclaredPfs, context: &mut Cont
         let edges = context.reads.entry(reader.clone()).or_default();
         let at = edges.entry(repo.value.clone()).or_insert(repo.span);
         *at = repo.span.min(*at);
-    }
-    if matches!(context.scope.find(&repo.value), Found::Nothing | Found::Live) {
-        context.imply(repo.value.clone(), repo.span);
+        if matches!(context.scope.find(&repo.value), Found::Nothing | Found::Live) {
+            context.imply(repo.value.clone(), repo.span);
+        }
     }
     let (name, named) = name?;
     let leaf = PfsInput { name, named, repo: repo.value, branch: branch?, glob: glob? };

@@ -88,6 +88,9 @@ pub(crate) fn resolve(
     for (name, at) in context.implied {
         repos.entry(name).or_insert(ResolvedRepo::Implied(at));
     }
+    let complete = pipelines.len() == context.scope.pipelines.len()
+        && context.scope.repos.keys().all(|name| repos.contains_key(name));
+    debug_assert!(complete || report.has_errors(), "something was left out without a word");
     let dag = dag.filter(|_| !report.has_errors())?;
     Some((Workflow { pipelines, repos }, dag))
 }

@@ -18,6 +18,10 @@ use super::{
 };
 use crate::{codes::syntax, report::Report};
 
+/// What a new scanner in the middle of a line counts for: it looks up to 1024 characters ahead for a key that might
+/// begin there, so that a file of nothing but `{}{}{}` would take minutes.
+const VALUES_PER_SCANNER: usize = 1024;
+
 /// Reads all documents of a file. What cannot be read is reported and left out.
 pub(crate) fn parse<'s>(file: FileId, source: &'s SourceFile, report: &mut Report) -> Tree<'s> {
     let text = source.text();
@@ -102,11 +106,11 @@ impl<'s> Builder<'s, '_> {
                     let at = (self.base + error.marker().byte_offset().unwrap_or(0)).min(self.text.len());
                     let after_value = *error.kind() == ErrorKind::ExpectedDocumentStart && self.json_ends(at);
                     if after_value && self.text[at..].starts_with(['{', '[']) {
-                        return Some(at);
+                        return self.begin_anew(at);
                     }
                     self.syntax_error(&error, at);
-                    if after_value && let Some(rest) = self.text[at..].strip_prefix(',') {
-                        return Some(self.text.len() - rest.len());
+                    if after_value && self.text[at..].starts_with(',') {
+                        return self.begin_anew(at + 1);
                     }
                     if !parser.proceed_next_document().unwrap_or(false) {
                         return None;
@@ -114,6 +118,14 @@ impl<'s> Builder<'s, '_> {
                 }
             }
         }
+    }
+
+    /// Goes on at `at` with a new scanner, unless the file has used up its values.
+    fn begin_anew(&mut self, at: usize) -> Option<usize> {
+        let same_line = !self.text[self.base..at].trim_end_matches([' ', '\t']).ends_with('\n');
+        let cost = if same_line { VALUES_PER_SCANNER } else { 1 };
+        self.spend(cost, self.span(at, at)).ok()?;
+        Some(at)
     }
 
     /// Whether a JSON value ends right before this place.

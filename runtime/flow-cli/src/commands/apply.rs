@@ -113,8 +113,7 @@ fn read_plan_file(path: &Path) -> Result<Option<Plan>, CommandError> {
     }
     let text = std::fs::read_to_string(path)
         .map_err(|error| CommandError::user(format!("cannot read `{}`: {error}", path.display())))?;
-    let looks_like_a_plan = text.contains("\"formatVersion\"") && text.contains("\"basis\"");
-    if !looks_like_a_plan {
+    if !flow_plan::file::is_plan(&text) {
         return Ok(None);
     }
     let plan = flow_plan::file::read(&text).map_err(|error| {
@@ -182,7 +181,7 @@ async fn carry_out(
     settings: &Settings,
     ui: &Ui,
 ) -> Result<Exit, CommandError> {
-    let options = RenderOptions { width: settings.width, verbose: false, next_commands: false };
+    let options = RenderOptions { width: settings.width, next_commands: false, ..RenderOptions::default() };
     ui.data(&view::plan::painted(&render::human(&planned.plan, &options)))?;
     if planned.plan.is_empty() {
         return Ok(Exit::Done);

@@ -1,12 +1,19 @@
 //! One file per command or noun: its arguments (their comments are the help text) and what it does.
 
 pub(crate) mod apply;
+pub(crate) mod branch;
+pub(crate) mod commit;
+pub(crate) mod completion;
+pub(crate) mod datum;
 pub(crate) mod diff;
 pub(crate) mod get;
 pub(crate) mod init;
+pub(crate) mod job;
 pub(crate) mod ls;
+pub(crate) mod pipeline;
 pub(crate) mod plan;
 pub(crate) mod put;
+pub(crate) mod repo;
 pub(crate) mod run;
 pub(crate) mod validate;
 
@@ -26,5 +33,13 @@ pub(crate) async fn run(command: Command, settings: &Settings, ui: &Ui) -> Resul
         Command::Ls(args) => ls::ls(&args, settings, ui).await,
         Command::Rm(args) => put::rm(&args, settings, ui).await,
         Command::Diff(args) => diff::diff(&args, settings, ui).await,
+        Command::Repo(command) => repo::run(command, settings, ui).await,
+        Command::Branch(command) => branch::run(command, settings, ui).await,
+        Command::Commit(command) => commit::run(command, settings, ui).await,
+        Command::Pipeline(command) => pipeline::run(command, settings, ui).await,
+        Command::Job(command) => job::run(command, settings, ui).await,
+        Command::Datum(command) => datum::run(command, settings, ui).await,
+        Command::Completion(args) => completion::completion(&args, ui),
+        Command::Version(args) => completion::version(&args, ui),
     }
 }

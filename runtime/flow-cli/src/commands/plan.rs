@@ -1,6 +1,6 @@
 //! `flow plan`: show what `apply` would do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use flow_model::{plan::Plan, resource::ResourceAddr};
@@ -71,6 +71,24 @@ pub(crate) async fn plan(args: &PlanArgs, settings: &Settings, ui: &Ui) -> Resul
     Ok(if args.detailed_exitcode && !plan.is_empty() { Exit::Changes } else { Exit::Done })
 }
 
+/// How the next command would name the workspace.
+fn named(args: &PlanArgs) -> String {
+    match args.specs.paths.as_slice() {
+        [one] if one == Path::new(".") => String::new(),
+        paths => paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// The resource that a full address or a bare name means.
+fn address(plan: &Plan, text: &str) -> Result<ResourceAddr, CommandError> {
+    let by_name = || plan.changes.iter().map(|change| &change.addr).find(|addr| addr.name() == text).cloned();
+    match by_name() {
+        Some(addr) => Ok(addr),
+        None if text.contains('.') => Ok(text.parse()?),
+        None => Ok(ResourceAddr::Pipeline(text.parse()?)),
+    }
+}
+
 fn print(args: &PlanArgs, plan: &Plan, settings: &Settings, ui: &Ui) -> Result<(), CommandError> {
     if args.json {
         return ui.data(&flow_plan::file::write(plan));
@@ -78,11 +96,14 @@ fn print(args: &PlanArgs, plan: &Plan, settings: &Settings, ui: &Ui) -> Result<(
     if args.markdown {
         return ui.data(&render::markdown(plan));
     }
-    let options =
-        RenderOptions { width: settings.width, verbose: args.verbose, next_commands: args.out.is_none() };
+    let options = RenderOptions {
+        width: settings.width,
+        verbose: args.verbose,
+        next_commands: args.out.is_none(),
+        folder: named(args),
+    };
     if let Some(name) = &args.why {
-        let addr: ResourceAddr =
-            if name.contains('.') { name.parse()? } else { ResourceAddr::Pipeline(name.parse()?) };
+        let addr = address(plan, name)?;
         let text = render::why(plan, &addr, &options).ok_or_else(|| {
             CommandError::user(format!("the plan has no `{addr}`")).help("`flow plan` lists what it has")
         })?;

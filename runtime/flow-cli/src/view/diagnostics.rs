@@ -13,12 +13,19 @@ use miette::{
 
 use crate::ui::Ui;
 
+/// Longer lines are not shown as excerpts.
+const LINE_BYTES_MAX: usize = 400;
+
 /// Prints diagnostics to standard error.
 pub(crate) fn print(ui: &Ui, diagnostics: &[Diagnostic], sources: &SourceMap, width: usize) {
     let handler =
         GraphicalReportHandler::new_themed(GraphicalTheme::unicode()).with_width(width).with_context_lines(1);
     for diagnostic in diagnostics {
         let mut text = String::new();
+        if is_on_a_giant_line(diagnostic, sources) {
+            ui.say(&flow_spec::render::concise(diagnostic, sources));
+            continue;
+        }
         // Writing to a string cannot fail; a place that is not in its source would leave the text empty.
         if handler.render_report(&mut text, &View { diagnostic, sources }).is_err() || text.is_empty() {
             text = flow_spec::render::concise(diagnostic, sources);
@@ -26,6 +33,17 @@ pub(crate) fn print(ui: &Ui, diagnostics: &[Diagnostic], sources: &SourceMap, wi
         ui.say(text.trim_end_matches('\n'));
         ui.say("");
     }
+}
+
+/// Whether an excerpt would fill the screen with one line, as minified or hostile files have.
+fn is_on_a_giant_line(diagnostic: &Diagnostic, sources: &SourceMap) -> bool {
+    let Some(label) = &diagnostic.primary else { return false };
+    let text = sources.file(label.span.file).text();
+    let at = (label.span.start as usize).min(text.len());
+    let before =
+        text.as_bytes()[..at].iter().rev().take_while(|byte| **byte != b'\n').take(LINE_BYTES_MAX).count();
+    let after = text.as_bytes()[at..].iter().take_while(|byte| **byte != b'\n').take(LINE_BYTES_MAX).count();
+    before + after >= LINE_BYTES_MAX
 }
 
 struct View<'a> {

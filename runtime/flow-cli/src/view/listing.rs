@@ -54,6 +54,11 @@ pub(crate) fn print_value<T: Serialize>(ui: &Ui, output: &OutputArgs, value: &T)
     ui.data(&text)
 }
 
+/// The table without the columns of `-o wide`: part of a longer text. Empty without rows.
+pub(crate) fn short_table<R: Row>(rows: &[R]) -> String {
+    if rows.is_empty() { String::new() } else { table(rows, R::WIDE_FROM) }
+}
+
 fn table<R: Row>(rows: &[R], columns: usize) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -63,5 +68,9 @@ fn table<R: Row>(rows: &[R], columns: usize) -> String {
         cells.truncate(columns);
         table.add_row(cells);
     }
+    // Two spaces between columns, none before the first.
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

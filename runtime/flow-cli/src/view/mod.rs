@@ -1,6 +1,7 @@
 //! How things look: diagnostics, plans, tables, progress, summaries. Views decide nothing.
 
 pub(crate) mod code;
+pub(crate) mod details;
 pub(crate) mod diagnostics;
 pub(crate) mod listing;
 pub(crate) mod plan;

@@ -77,10 +77,18 @@ pub trait Disk: Send + Sync + Debug {
 ///
 /// Files are staged without any name (`O_TMPFILE`), so that a killed process leaves nothing behind; where the file
 /// system cannot do that, under a hidden name that `flow fsck` reports.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OsDisk {
     named: AtomicBool,
     next: AtomicU64,
+}
+
+impl Default for OsDisk {
+    fn default() -> Self {
+        // A file without a name gets one through this folder.
+        let named = !Path::new("/proc/self/fd").exists();
+        Self { named: AtomicBool::new(named), next: AtomicU64::new(0) }
+    }
 }
 
 impl OsDisk {

@@ -119,7 +119,15 @@ impl Media for ObjectMedia {
         if range.start >= range.end {
             return Ok(Bytes::new());
         }
-        self.store.get_range(&Key::from(name), range).await.map_err(|e| failed("read", name, e))
+        match self.store.get_range(&Key::from(name), range.clone()).await {
+            Ok(bytes) => Ok(bytes),
+            Err(error @ Error::NotFound { .. }) => Err(failed("read", name, error)),
+            // Storages refuse a range that begins behind the end; that is no failure of theirs.
+            Err(error) => match self.size(name).await {
+                Ok(Some(size)) if size <= range.start => Ok(Bytes::new()),
+                _ => Err(failed("read", name, error)),
+            },
+        }
     }
 
     async fn size(&self, name: &str) -> Result<Option<u64>, MediaError> {

@@ -236,11 +236,6 @@ impl Chunker {
         (self.entries, self.raw, self.count) = (0, 0, 0);
     }
 
-    /// Takes the nodes that are finished so far.
-    pub(crate) fn take(&mut self) -> Vec<NewNode> {
-        std::mem::take(&mut self.done)
-    }
-
     /// Ends the last node.
     pub(crate) fn finish(mut self) -> Vec<NewNode> {
         self.close();

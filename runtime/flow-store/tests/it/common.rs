@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use flow_model::{
     commit::{Commit, OperationKind, Origin},
-    digest::{BlobId, CommitId, CommitSetId, Digest, TreeId},
+    digest::{BlobId, CommitId, CommitSetId, Digest},
     name::{BranchName, ProjectName, RepoName},
     path::RepoPath,
     spec::RepoSpec,
@@ -132,10 +132,4 @@ pub(crate) async fn contents(snapshot: &Snapshot, name: &str) -> BTreeMap<String
         .zip(blobs)
         .map(|((path, _), blob)| (path.absolute(), String::from_utf8(blob.to_vec()).unwrap()))
         .collect()
-}
-
-/// The tree of a repo's branch.
-pub(crate) async fn tree_of(snapshot: &Snapshot, name: &str) -> TreeId {
-    let branch = snapshot.branch(&repo(name), &BranchName::master()).await.unwrap().unwrap();
-    snapshot.reader().stored::<Commit>(branch.head.0).await.unwrap().tree
 }
