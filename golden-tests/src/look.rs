@@ -46,9 +46,8 @@ impl Look {
     /// [`Failure`] if there is none, or none that anything was applied to.
     pub fn at(workspace: &Path) -> Result<Self, Failure> {
         let root = workspace.join(".flow/store");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(Failure::io("look into", &root))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().build().map_err(Failure::io("look into", &root))?;
         let media = Arc::new(LocalMedia::new(root.clone()));
         let store = runtime.block_on(Store::open(media, Arc::new(SystemEntropy)))?;
         let store = store.ok_or_else(|| nothing(&root))?;
@@ -102,8 +101,7 @@ impl Look {
                 None => Ok(None),
             }
         })?;
-        job.map(|job| job.counts)
-            .ok_or_else(|| Failure::Differs(format!("`{pipeline}` has no job")))
+        job.map(|job| job.counts).ok_or_else(|| Failure::Differs(format!("`{pipeline}` has no job")))
     }
 
     /// What two runs must agree on.

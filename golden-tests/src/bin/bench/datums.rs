@@ -157,9 +157,9 @@ fn read_outputs(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
 
 fn write_inputs(parent: &Path, numbers: std::ops::Range<usize>, letter: char) -> Result<(), Failure> {
     let inputs = folder(parent, "in")?;
-    numbers.into_iter().try_for_each(|number| {
-        write(&inputs.join(format!("{number:04}")), &content(number, letter))
-    })
+    numbers
+        .into_iter()
+        .try_for_each(|number| write(&inputs.join(format!("{number:04}")), &content(number, letter)))
 }
 
 /// 1 KiB of text, different for each number.

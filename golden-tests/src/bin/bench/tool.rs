@@ -37,7 +37,8 @@ pub(crate) fn time(mut command: Command) -> Result<Duration, Failure> {
     if output.status.success() {
         return Ok(took);
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     Err(Failure::Differs(format!("`{line}` failed, {}:\n{said}", output.status)))
 }
 

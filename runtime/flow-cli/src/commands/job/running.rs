@@ -3,7 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use flow_engine::{decide, job::last_manifest, work::Work};
+use flow_engine::{
+    decide::{Question, decide},
+    job::last_manifest,
+    work::Work,
+};
 use flow_model::{
     digest::{DatumId, JobId},
     forecast::DatumAction,
@@ -46,18 +50,20 @@ pub(super) async fn rows(
 async fn row(open: &Open, job: JobId, work: &Work) -> Result<JobRow, CommandError> {
     let reader = open.snapshot.reader();
     let last = last_manifest(&open.snapshot, work.last.as_ref()).await?;
-    let decided = decide::decide(
-        &reader,
-        Some(&open.snapshot),
-        &work.version,
-        &work.trees,
-        &work.executor,
-        last.as_ref(),
-    )
+    let decided = decide(Question {
+        reader: &reader,
+        cache: Some(&open.snapshot),
+        version: &work.version,
+        trees: &work.trees,
+        executor: &work.executor,
+        last: last.as_ref(),
+    })
     .await?;
-    let reused = decided.actions().values().filter(|action| matches!(action, DatumAction::Reuse(_))).count();
-    let counts =
-        JobCounts { total: decided.datums.len() as u64, reused: reused as u64, ..finished(open, job).await? };
+    let is_reused = |action: &&DatumAction| matches!(action, DatumAction::Reuse(_));
+    let untouched = decided.plan.untouched;
+    let reused = untouched + decided.actions().values().filter(is_reused).count() as u64;
+    let total = untouched + decided.datums.len() as u64;
+    let counts = JobCounts { total, reused, ..finished(open, job).await? };
     Ok(JobRow {
         id: job.to_string(),
         pipeline: work.pipeline.to_string(),
