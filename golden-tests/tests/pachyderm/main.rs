@@ -3,6 +3,7 @@
 //! | module | compares |
 //! |---|---|
 //! | [`datums`] | the datums of an input |
+//! | [`views`] | what user code sees |
 //! | [`scenarios`] | steps, and after each jobs, datums and outputs |
 //!
 //! **Invariants:** every recorded case is compared, listed as a difference with its reason, or uses what is not built
@@ -13,4 +14,5 @@
 mod datums;
 mod recorded;
 mod scenarios;
+mod views;
 mod world;

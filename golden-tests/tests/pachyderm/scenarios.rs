@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    recorded::{cases, entries, list, not_built_in_spec, text},
-    world::{Files, Standing, World, counts_line, texts},
+    recorded::{cases, counts, entries, label, list, not_built_in_spec, states, text},
+    world::{Files, Standing, World, texts},
 };
 
 /// A scenario in which flow differs on purpose.
@@ -303,27 +303,14 @@ fn verdict(output: &Output) -> Verdict {
 }
 
 fn recorded_standing(after: &Value) -> Standing {
-    let jobs = after["jobs"].as_array().into_iter().flatten().map(recorded_job).collect();
+    let jobs = after["jobs"].as_array().into_iter().flatten().map(counts).collect();
     let datums = after["datums"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let label = |datum: &Value| list(&datum["files"]).iter().map(text).collect::<Vec<_>>().join(" ");
     let mut output = texts(&after["output"]);
     for datum in datums {
-        let id = text(&datum["id"]);
-        output = output.into_iter().map(|(path, text)| (path.replace(id, &label(datum)), text)).collect();
+        let (id, label) = (text(&datum["id"]), label(datum));
+        output = output.into_iter().map(|(path, text)| (path.replace(id, &label), text)).collect();
     }
-    let state = |datum: &Value| match text(&datum["state"]) {
-        "SUCCESS" => "processed".to_owned(),
-        "SKIPPED" => "reused".to_owned(),
-        other => other.to_lowercase(),
-    };
-    Standing { jobs, datums: datums.iter().map(|datum| (label(datum), state(datum))).collect(), output }
-}
-
-fn recorded_job(job: &Value) -> String {
-    let count = |what: &str| job[what].as_u64().unwrap_or_else(|| panic!("{job} lacks `{what}`"));
-    let counts = [count("processed"), count("skipped"), count("failed"), count("recovered")];
-    let state = text(&job["state"]).trim_start_matches("JOB_").to_lowercase();
-    format!("{state}: {}", counts_line(counts))
+    Standing { jobs, datums: states(datums), output }
 }
 
 fn play(case: &Value, unlike: &BTreeMap<usize, Unlike>) -> (Ending, Vec<String>) {

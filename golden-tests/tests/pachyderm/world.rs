@@ -125,13 +125,6 @@ impl World {
         self.runtime.block_on(head.repo(&name)).unwrap().is_some()
     }
 
-    /// Whether the state has this pipeline.
-    pub(crate) fn has_pipeline(&self, name: &str) -> bool {
-        let Some(head) = self.head() else { return false };
-        let Ok(name) = name.parse::<PipelineName>() else { return false };
-        self.runtime.block_on(head.pipeline(&name)).unwrap().is_some()
-    }
-
     /// The files of a branch, with folders; `None` if it has no commit.
     pub(crate) fn files(&self, repo: &str, branch: &str) -> Option<BTreeMap<String, String>> {
         let head = self.head()?;
