@@ -46,6 +46,7 @@ impl Redactions {
         let facts = [
             (actor.as_str(), "[ACTOR]"),
             (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z|[+-]\d\d:\d\d)?", "[TIME]"),
+            (r"\b\d+ objects \([^)]*\)", "[N] objects ([SIZE])"),
             (r"\b(\d+ ?(s|m|min|h|d|seconds?|minutes?|hours?|days?) ago|just now)\b", "[AGO]"),
             (r"\b(\d+h ?)?(\d+(min|m) ?)?\d+(\.\d+)? ?(ns|µs|us|ms|s)\b", "[DURATION]"),
             (
@@ -76,6 +77,12 @@ impl Redactions {
         let mut new = self.id.replace_all(line, |found: &Captures<'_>| number(ids, &found[0])).into_owned();
         for (pattern, word) in &self.facts {
             new = pattern.replace_all(&new, *word).into_owned();
+        }
+        let is_header =
+            line.contains("  ") && line.trim_end().chars().all(|c| c.is_ascii_uppercase() || c == ' ');
+        if is_header {
+            // Columns are as wide as what was replaced below them.
+            return line.split_whitespace().collect::<Vec<_>>().join("  ") + "\n";
         }
         if new == line { new } else { self.spaces.replace_all(&new, "$end  ").into_owned() }
     }

@@ -83,6 +83,13 @@ pub(crate) enum Command {
     /// Datums
     #[command(subcommand)]
     Datum(commands::datum::DatumCommand),
+    /// Operations: the log of all changes, and undo
+    #[command(subcommand)]
+    Op(commands::op::OpCommand),
+    /// Show how a file or commit was made, or what was made from it
+    Provenance(commands::provenance::ProvenanceArgs),
+    /// Check the store for damage
+    Fsck(commands::fsck::FsckArgs),
     /// Print a completion script for a shell
     Completion(commands::completion::CompletionArgs),
     /// Print the version

@@ -63,7 +63,7 @@ pub enum Made {
     Job(Box<MadeByJob>),
 }
 
-/// A job, and the datum of it where one file was asked for.
+/// A job, and the datums of it where a path was asked for.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MadeByJob {
@@ -81,11 +81,11 @@ pub struct MadeByJob {
     pub tool_version: String,
     /// What ran it.
     pub executor: flow_model::datum::ExecutorIdentity,
-    /// The commits that it read.
+    /// What was read: by the datums where a path was asked for, else by the whole job. Sorted.
     pub reads: Vec<Place>,
-    /// The datum that wrote the file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub datum: Option<MadeByDatum>,
+    /// The datums that wrote the file, or the files of the folder, by id; none where a whole commit was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub datums: Vec<MadeByDatum>,
 }
 
 /// The datum that wrote a file.
@@ -199,14 +199,18 @@ async fn step_up(
     };
     let manifest = jobs.values().find(|manifest| manifest.job == job);
     let manifest = manifest.ok_or_else(|| EngineError::Missing { what: format!("job `{}`", job.short()) })?;
-    let datum = match RepoPath::parse(&place.path) {
-        Ok(path) => Some(owner(reader, manifest, &path).await?),
-        Err(_) => None,
+    let datums = match RepoPath::parse(&place.path) {
+        Ok(path) => owners(reader, manifest, &path).await?,
+        Err(_) => Vec::new(),
     };
-    let reads: Vec<Place> = match &datum {
-        Some(datum) => datum.inputs.iter().filter_map(|input| read_place(manifest, input)).collect(),
-        None => manifest.inputs.iter().map(|input| whole(&input.repo, input.commit)).collect(),
+    let reads: BTreeSet<Place> = match datums.as_slice() {
+        [] => manifest.inputs.iter().map(|input| whole(&input.repo, input.commit)).collect(),
+        datums => {
+            let inputs = datums.iter().flat_map(|datum| &datum.inputs);
+            inputs.filter_map(|input| read_place(manifest, input)).collect()
+        }
     };
+    let reads: Vec<Place> = reads.into_iter().collect();
     let origin = Made::Job(Box::new(MadeByJob {
         job,
         pipeline: manifest.pipeline.clone(),
@@ -216,7 +220,7 @@ async fn step_up(
         tool_version: manifest.tool_version.clone(),
         executor: manifest.executor.clone(),
         reads: reads.clone(),
-        datum,
+        datums,
     }));
     Ok((Step { place, origin }, reads))
 }
@@ -234,14 +238,42 @@ fn read_place(manifest: &JobManifest, input: &DatumInput) -> Option<Place> {
     Some(Place { repo: read.repo.clone(), commit: read.commit, path: input.path.clone() })
 }
 
-async fn owner(reader: &Reader, manifest: &JobManifest, path: &RepoPath) -> Result<MadeByDatum, EngineError> {
+/// The datums that wrote a file, or the files of a folder, by id.
+async fn owners(
+    reader: &Reader,
+    manifest: &JobManifest,
+    path: &RepoPath,
+) -> Result<Vec<MadeByDatum>, EngineError> {
     let missing = || EngineError::Missing { what: format!("the datum that wrote `{path}`") };
-    let id = reader.tree(manifest.owners).get(path.as_str().as_bytes()).await?;
-    let id = id.and_then(|value| datum_of(&value)).ok_or_else(missing)?;
+    let tree = reader.tree(manifest.owners);
+    let mut ids: BTreeSet<DatumId> = BTreeSet::new();
+    if let Some(value) = tree.get(path.as_str().as_bytes()).await? {
+        ids.insert(datum_of(&value).ok_or_else(missing)?);
+    } else {
+        let mut below = tree.scan_prefix(format!("{}/", path.as_str()).as_bytes());
+        loop {
+            let batch = below.next_batch().await?;
+            if batch.is_empty() {
+                break;
+            }
+            ids.extend(batch.iter().filter_map(|(_, value)| datum_of(value)));
+        }
+    }
+    if ids.is_empty() {
+        return Err(missing());
+    }
+    let mut owners = Vec::with_capacity(ids.len());
+    for id in ids {
+        owners.push(owner(reader, manifest, id).await?);
+    }
+    Ok(owners)
+}
+
+async fn owner(reader: &Reader, manifest: &JobManifest, id: DatumId) -> Result<MadeByDatum, EngineError> {
+    let missing = || EngineError::Missing { what: format!("datum `{}`", id.short()) };
     let entry = reader.tree(manifest.datums).get(id.0.as_bytes()).await?;
     let entry = entry.and_then(|value| DatumEntry::decode(&value)).ok_or_else(missing)?;
-    let record: DatumRecord = reader.stored(entry.record.0).await?;
-    let facts: RunFacts = reader.stored(entry.facts).await?;
+    let (record, facts) = details(reader, &entry).await?;
     Ok(MadeByDatum {
         id,
         key: record.key,

@@ -20,7 +20,7 @@ use flow_model::{
     time::{Millis, Timestamp},
     tree::FileEntry,
 };
-use flow_store::{Location, Reader};
+use flow_store::Reader;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -121,6 +121,7 @@ impl Worker {
                 let finished = self.run_datum(task).await?;
                 self.recorder.finish(finished);
             }
+            self.recorder.hurry();
         }
     }
 
@@ -253,8 +254,7 @@ impl Worker {
     /// Small files are read; large ones are objects of their own, which the slot can link.
     async fn content(&self, entry: &FileEntry) -> Result<Content, EngineError> {
         if entry.size >= LARGE_BYTES
-            && let Some(Location::Object { local_path: Some(object), .. }) =
-                self.reader.locate(entry.blob.0).await?
+            && let Some(object) = self.reader.local_object(entry.blob).await?
         {
             return Ok(Content::Object(object));
         }

@@ -12,6 +12,7 @@ use flow_model::digest::{BlobId, Digest};
 use nix::libc;
 
 use crate::{
+    collector::LARGE,
     error::{MediaError, StoreError},
     location::Container,
     location::Slot,
@@ -123,6 +124,16 @@ pub(crate) enum Content {
     Small { path: PathBuf, digest: Digest, bytes: Bytes },
     /// Its digest and length.
     Large { path: PathBuf, digest: Digest, size: u64 },
+}
+
+/// Checks that a large object's file holds what it should.
+pub(crate) async fn verify(path: PathBuf, name: &str, id: BlobId) -> Result<(), StoreError> {
+    let content = tokio::task::spawn_blocking(move || read_or_hash(path, LARGE)).await??;
+    let (Content::Small { digest, .. } | Content::Large { digest, .. }) = content;
+    if digest == id.0 {
+        return Ok(());
+    }
+    Err(StoreError::corrupt_at(name, id.0, "its bytes have another hash"))
 }
 
 /// Reads a file of less than `limit` bytes, or hashes a longer one, with bounded memory.

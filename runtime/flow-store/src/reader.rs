@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -141,6 +141,22 @@ impl Reader {
                 }
             }
         }))
+    }
+
+    /// The file on this machine that holds a large blob as a whole, its content verified: for callers that link it
+    /// instead of reading it. `None` for what is not such a file. A file is hashed once per process.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if its content is not what it should be; or it cannot be read.
+    pub async fn local_object(&self, id: BlobId) -> Result<Option<PathBuf>, StoreError> {
+        let Some(Location::Object { name, local_path: Some(path) }) = self.locate(id.0).await? else {
+            return Ok(None);
+        };
+        if !self.0.shared.is_verified(&name) {
+            files::verify(path.clone(), &name, id).await?;
+            self.0.shared.remember_verified(name);
+        }
+        Ok(Some(path))
     }
 
     /// Which of `digests` the store does not have, in the order given. Nothing is read but the index.

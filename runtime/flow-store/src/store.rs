@@ -1,7 +1,7 @@
 //! A store: its identity, and what all its readers and writers share.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     nodes: NodeCache,
     pub(crate) node_reads: AtomicU64,
     runs: Mutex<BTreeMap<String, Arc<Run>>>,
+    /// Large objects whose files this process has hashed.
+    verified: Mutex<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Shared {
@@ -81,6 +83,7 @@ impl Store {
             nodes: NodeCache::default(),
             node_reads: AtomicU64::new(0),
             runs: Mutex::default(),
+            verified: Mutex::default(),
         }))))
     }
 
@@ -143,6 +146,16 @@ impl Shared {
 
     pub(crate) const fn nodes(&self) -> &NodeCache {
         &self.nodes
+    }
+
+    /// Whether this process has hashed a large object's file.
+    pub(crate) fn is_verified(&self, name: &str) -> bool {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    /// Remembers that a large object's file is intact.
+    pub(crate) fn remember_verified(&self, name: String) {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
     }
 
     /// A run by name; runs are immutable, so an opened one serves every snapshot.

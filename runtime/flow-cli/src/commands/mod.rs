@@ -6,12 +6,15 @@ pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod datum;
 pub(crate) mod diff;
+pub(crate) mod fsck;
 pub(crate) mod get;
 pub(crate) mod init;
 pub(crate) mod job;
 pub(crate) mod ls;
+pub(crate) mod op;
 pub(crate) mod pipeline;
 pub(crate) mod plan;
+pub(crate) mod provenance;
 pub(crate) mod put;
 pub(crate) mod repo;
 pub(crate) mod run;
@@ -39,6 +42,9 @@ pub(crate) async fn run(command: Command, settings: &Settings, ui: &Ui) -> Resul
         Command::Pipeline(command) => pipeline::run(command, settings, ui).await,
         Command::Job(command) => job::run(command, settings, ui).await,
         Command::Datum(command) => datum::run(command, settings, ui).await,
+        Command::Op(command) => op::run(command, settings, ui).await,
+        Command::Provenance(args) => provenance::provenance(&args, settings, ui).await,
+        Command::Fsck(args) => fsck::fsck(&args, settings, ui).await,
         Command::Completion(args) => completion::completion(&args, ui),
         Command::Version(args) => completion::version(&args, ui),
     }

@@ -328,3 +328,23 @@ async fn what_a_job_leaves_is_checked_and_the_datum_that_heals_is_named() {
     let version = damage(version.unwrap().as_str().unwrap().parse().unwrap()).await;
     assert!(version.starts_with("job "), "{version}");
 }
+
+#[tokio::test]
+async fn a_large_object_is_hashed_before_its_file_is_handed_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = create(local(dir.path()), 1).await;
+    let large = "large ".repeat(400_000);
+    let head = put(&store, "r", &[("/large", Some(&large)), ("/small", Some("s"))]).await.unwrap();
+    let blob = entry(&large).blob;
+    let path = head.reader().local_object(blob).await.unwrap().unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), large.as_bytes());
+    assert_eq!(head.reader().local_object(entry("s").blob).await.unwrap(), None, "packed blobs have no file");
+
+    let mut bytes = large.clone().into_bytes();
+    bytes[1_000_000] ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let fresh = project(&open(local(dir.path()), 2).await).head().await.unwrap().unwrap();
+    let error = fresh.reader().local_object(blob).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { digest: Some(found), .. } if found == blob.0), "{error}");
+}

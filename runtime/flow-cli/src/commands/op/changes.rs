@@ -123,7 +123,10 @@ pub(super) fn text(changes: &[ViewChange]) -> String {
         changes.iter().partition(|change| change.is_housekeeping());
     let mut lines: Vec<String> = told.into_iter().map(ViewChange::line).collect();
     if !housekeeping.is_empty() {
-        lines.push(format!("and {} of the index and the cache", words::count(housekeeping.len() as u64, "run")));
+        lines.push(format!(
+            "and {} of the index and the cache",
+            words::count(housekeeping.len() as u64, "run")
+        ));
     }
     lines.join("\n")
 }

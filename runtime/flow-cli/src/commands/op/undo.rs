@@ -53,14 +53,14 @@ pub(super) async fn undo(args: &OpUndoArgs, settings: &Settings, ui: &Ui) -> Res
     let open = Open::around(settings).await?;
     let target = find(&open, args.operation.as_deref()).await?;
     let (id, operation) = (target.operation_id(), target.operation());
-    let changes: Vec<ViewChange> = changes_of(&open, operation)
-        .await?
-        .into_iter()
-        .filter(|change| !change.is_housekeeping())
-        .collect();
+    let changes: Vec<ViewChange> =
+        changes_of(&open, operation).await?.into_iter().filter(|change| !change.is_housekeeping()).collect();
     if changes.is_empty() {
-        return Err(CommandError::user(format!("operation `{}` changed nothing that can be undone", id.short()))
-            .help("`flow op log` lists the others"));
+        return Err(CommandError::user(format!(
+            "operation `{}` changed nothing that can be undone",
+            id.short()
+        ))
+        .help("`flow op log` lists the others"));
     }
     check(&open, id, &changes).await?;
     let mut transaction = open.project.begin(Some(&open.snapshot));
@@ -107,8 +107,9 @@ fn set<T: Serialize + DeserializeOwned>(
     key: &ViewKey,
     value: &[u8],
 ) -> Result<(), CommandError> {
-    let state: T = serde_json::from_slice(value)
-        .map_err(|error| CommandError::user(format!("{key} does not decode: {error}")).help("run `flow fsck`"))?;
+    let state: T = serde_json::from_slice(value).map_err(|error| {
+        CommandError::user(format!("{key} does not decode: {error}")).help("run `flow fsck`")
+    })?;
     transaction.set(key, &state);
     Ok(())
 }
@@ -144,7 +145,8 @@ struct View {
 
 impl View {
     async fn of(open: &Open) -> Result<Self, CommandError> {
-        let values = open.snapshot.view().await?.into_iter().map(|(key, value)| (key.text(), value)).collect();
+        let values =
+            open.snapshot.view().await?.into_iter().map(|(key, value)| (key.text(), value)).collect();
         let mut reads = BTreeMap::new();
         for pipeline in open.pipelines().await? {
             reads.insert(pipeline.name, inputs(&pipeline.version));
@@ -224,12 +226,17 @@ async fn refusal(
         operation.short(),
         names.join(", ")
     ));
-    let Some((newest, _)) = later.first() else { return Ok(error.help("`flow op log` lists what came later")) };
+    let Some((newest, _)) = later.first() else {
+        return Ok(error.help("`flow op log` lists what came later"));
+    };
     let ids: Vec<String> = later.iter().take(NAMED_MAX).map(|(id, _)| id.short()).collect();
     let more = later.len().saturating_sub(ids.len());
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    Ok(error
-        .help(format!("undo those first, newest first: {}{more}; `flow op undo {}`", ids.join(", "), newest.short())))
+    Ok(error.help(format!(
+        "undo those first, newest first: {}{more}; `flow op undo {}`",
+        ids.join(", "),
+        newest.short()
+    )))
 }
 
 #[cfg(test)]
