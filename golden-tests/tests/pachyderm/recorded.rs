@@ -1,9 +1,11 @@
 //! Reads the recordings, and says which of them use what flow has not built yet.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use golden_tests::package_dir;
 use serde_json::Value;
+
+use crate::world::counts_line;
 
 /// The cases of a file, in its order.
 pub(crate) fn cases(file: &str) -> Vec<Value> {
@@ -25,6 +27,29 @@ pub(crate) fn list(value: &Value) -> &[Value] {
 /// Keys and values of an object; none if it is absent.
 pub(crate) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+}
+
+/// What a recorded datum reads: `repo:/path repo:/path`.
+pub(crate) fn label(datum: &Value) -> String {
+    list(&datum["files"]).iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+/// The states of recorded datums by what they read, in our words.
+pub(crate) fn states(datums: &[Value]) -> BTreeMap<String, String> {
+    let state = |datum: &Value| match text(&datum["state"]) {
+        "SUCCESS" => "processed".to_owned(),
+        "SKIPPED" => "reused".to_owned(),
+        other => other.to_lowercase(),
+    };
+    datums.iter().map(|datum| (label(datum), state(datum))).collect()
+}
+
+/// A recorded job as [`crate::world::Standing`] shows ours.
+pub(crate) fn counts(job: &Value) -> String {
+    let count = |what: &str| job[what].as_u64().unwrap_or_else(|| panic!("{job} lacks `{what}`"));
+    let counts = [count("processed"), count("skipped"), count("failed"), count("recovered")];
+    let state = text(&job["state"]).trim_start_matches("JOB_").to_lowercase();
+    format!("{state}: {}", counts_line(counts))
 }
 
 /// Kinds of inputs that are known but not built yet.

@@ -192,13 +192,15 @@ impl Future<'_> {
                 _ => None,
             })
             .collect();
-        let (Some(heads), Some(project), FutureChange::None) = (heads, &self.project, &pipeline.change)
+        let (Some(heads), Some(project), Some(snapshot), FutureChange::None) =
+            (heads, &self.project, self.snapshot, &pipeline.change)
         else {
             return Ok(decided);
         };
         let work = work_digest(&pipeline.version, &pipeline.executor);
-        let Some(run) = next_run(last, work, &heads) else { return Ok(decided) };
-        let job = job_id(pipeline.version.id(), &heads, run);
+        let version = &pipeline.version;
+        let Some(run) = next_run(snapshot, version, last, work, &heads).await? else { return Ok(decided) };
+        let job = job_id(version.id(), &heads, run);
         let packs = project.job_packs(job).await?;
         let finished = crate::job::resumed(&self.reader, &packs, &decided).await?;
         for decision in &mut decided.plan.decisions {

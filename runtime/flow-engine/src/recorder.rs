@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use flow_model::digest::JobId;
 use flow_model::job::{FinishedBatch, FinishedDatum};
 use flow_store::JobWriter;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{error::EngineError, protocol::FromWorker};
 
@@ -23,6 +23,7 @@ const BATCH_DATUMS_MAX: usize = 256;
 pub struct Recorder {
     writer: Arc<JobWriter>,
     finished: mpsc::UnboundedSender<FinishedDatum>,
+    hurry: Arc<Notify>,
 }
 
 impl Recorder {
@@ -37,12 +38,13 @@ impl Recorder {
         let (finished, inbox) = mpsc::unbounded_channel();
         let (done, outcome) = oneshot::channel();
         let writer = Arc::new(writer);
-        let flusher = Flusher { job, writer: Arc::clone(&writer), coordinator };
+        let hurry = Arc::new(Notify::new());
+        let flusher = Flusher { job, writer: Arc::clone(&writer), coordinator, hurry: Arc::clone(&hurry) };
         tokio::spawn(async move {
             // Nobody listens any more only if the job was given up.
             let _ = done.send(flusher.run(inbox).await);
         });
-        (Self { writer, finished }, outcome)
+        (Self { writer, finished, hurry }, outcome)
     }
 
     /// Where blobs, logs and records are put.
@@ -56,12 +58,18 @@ impl Recorder {
         // The flusher ends before its senders only on an error, which the job reports.
         let _ = self.finished.send(datum);
     }
+
+    /// Says that a worker has nothing to do before what it finished is durable: the window ends at once.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
+    }
 }
 
 struct Flusher {
     job: JobId,
     writer: Arc<JobWriter>,
     coordinator: mpsc::UnboundedSender<FromWorker>,
+    hurry: Arc<Notify>,
 }
 
 impl Flusher {
@@ -77,6 +85,7 @@ impl Flusher {
                         Some(datum) => datums.push(datum),
                         None => break,
                     },
+                    () = self.hurry.notified() => break,
                     () = &mut window => break,
                 }
             }

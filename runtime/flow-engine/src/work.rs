@@ -7,7 +7,7 @@ use flow_model::{
     commit::Commit,
     datum::{ExecutorIdentity, work_digest},
     digest::{CommitId, Digest, VersionId},
-    job::{JobInput, JobStatus},
+    job::{JobInput, JobStatus, job_id},
     name::{PipelineName, RepoName},
     spec::PipelineVersion,
     state::LastJob,
@@ -87,22 +87,40 @@ pub async fn readiness(
     let executor = pool.identify(&snapshot.reader(), &version).await?;
     let digest = work_digest(&version, &executor);
     let commits: Vec<CommitId> = inputs.iter().map(|input| input.commit).collect();
-    let Some(run) = next_run(last.as_ref(), digest, &commits) else { return Ok(Readiness::UpToDate) };
+    let Some(run) = next_run(snapshot, &version, last.as_ref(), digest, &commits).await? else {
+        return Ok(Readiness::UpToDate);
+    };
     let (pipeline, version_id) = (pipeline.clone(), state.version);
     let work = Work { pipeline, version_id, version, inputs, trees, executor, digest, run, last };
     Ok(Readiness::Ready(Box::new(work)))
 }
 
-/// The run counter of the next job, or `None` if the newest one has done its work.
-#[must_use]
-pub fn next_run(last: Option<&LastJob>, work: Digest, inputs: &[CommitId]) -> Option<u32> {
-    match last {
+/// The run counter of the version's next job on these commits, or `None` if the newest job has done this work.
+///
+/// A version or a commit that was left and comes back is run anew: its job of back then has ended, and its output is no
+/// longer what the output branch has.
+///
+/// # Errors
+/// If the state cannot be read.
+pub async fn next_run(
+    snapshot: &Snapshot,
+    version: &PipelineVersion,
+    last: Option<&LastJob>,
+    work: Digest,
+    inputs: &[CommitId],
+) -> Result<Option<u32>, EngineError> {
+    let mut run = match last {
         Some(last) if last.work == work && last.inputs == inputs => match last.status {
-            JobStatus::Success => None,
-            _ => Some(last.run + 1),
+            JobStatus::Success => return Ok(None),
+            _ => last.run + 1,
         },
-        _ => Some(0),
+        _ => 0,
+    };
+    let id = version.id();
+    while snapshot.job(&version.spec.name, job_id(id, inputs, run)).await?.is_some() {
+        run += 1;
     }
+    Ok(Some(run))
 }
 
 impl Work {
@@ -110,5 +128,82 @@ impl Work {
     #[must_use]
     pub fn commits(&self) -> Vec<CommitId> {
         self.inputs.iter().map(|input| input.commit).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use flow_model::{
+        commit::OperationKind,
+        digest::{CommitSetId, JobId, ManifestId},
+        job::JobCounts,
+        state::{JobState, ViewKey},
+        time::Timestamp,
+    };
+    use flow_store::{ObjectMedia, OperationMeta, SeededEntropy, Stamp, Store};
+
+    use super::*;
+
+    fn version(word: &str) -> PipelineVersion {
+        let spec = serde_json::json!({
+            "name": "p",
+            "transform": {"cmd": ["echo", word]},
+            "input": {"pfs": {"name": "in", "repo": "in", "branch": "master", "glob": "/"}},
+            "parallelism": 1,
+            "datumTries": 1,
+        });
+        PipelineVersion { spec: serde_json::from_value(spec).unwrap(), code_tree: None }
+    }
+
+    fn ended(job: JobId, version: VersionId) -> (ViewKey, JobState) {
+        let state = JobState {
+            manifest: ManifestId(Digest::of(b"m")),
+            status: JobStatus::Success,
+            counts: JobCounts::default(),
+            commit_set: CommitSetId(Digest::of(b"set")),
+            version,
+            output: None,
+            started: Timestamp(1),
+            finished: Timestamp(2),
+        };
+        (ViewKey::Job("p".parse().unwrap(), job), state)
+    }
+
+    fn last(job: JobId, version: &PipelineVersion, inputs: &[CommitId], status: JobStatus) -> LastJob {
+        let work = Digest::of(version.spec.transform.cmd.concat().as_bytes());
+        let manifest = ManifestId(Digest::of(b"m"));
+        LastJob { job, manifest, status, version: version.id(), work, inputs: inputs.to_vec(), run: 0 }
+    }
+
+    #[tokio::test]
+    async fn what_was_left_and_comes_back_is_a_new_run() {
+        let store =
+            Store::create(Arc::new(ObjectMedia::memory()), Arc::new(SeededEntropy::new(1))).await.unwrap();
+        let (a, b) = (version("a"), version("b"));
+        let (old, new) = ([CommitId(Digest::of(b"old"))], [CommitId(Digest::of(b"new"))]);
+        let first = job_id(a.id(), &old, 0);
+        let mut transaction = store.project(&"p".parse().unwrap()).begin(None);
+        let (key, state) = ended(first, a.id());
+        transaction.set(&key, &state);
+        let stamp = Stamp { actor: "a@b".to_owned(), time: Timestamp(3) };
+        let meta = OperationMeta { kind: OperationKind::Jobs, description: String::new(), stamp };
+        let snapshot = transaction.publish(meta).await.unwrap();
+
+        let work = Digest::of(b"echoa");
+        let success = JobStatus::Success;
+        let cases = [
+            (Some(last(first, &a, &old, success)), &old, None, "done"),
+            (Some(last(first, &a, &old, success)), &new, Some(0), "new data"),
+            (Some(last(job_id(a.id(), &new, 0), &a, &new, success)), &old, Some(1), "the data came back"),
+            (Some(last(job_id(b.id(), &old, 0), &b, &old, success)), &old, Some(1), "the version came back"),
+            (Some(last(first, &a, &old, JobStatus::Failure)), &old, Some(1), "failed"),
+            (None, &new, Some(0), "never ran"),
+        ];
+        for (last, inputs, expected, case) in cases {
+            let run = next_run(&snapshot, &a, last.as_ref(), work, inputs).await.unwrap();
+            assert_eq!(run, expected, "{case}");
+        }
     }
 }

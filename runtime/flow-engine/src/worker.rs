@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     io::Read,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -121,6 +121,7 @@ impl Worker {
                 let finished = self.run_datum(task).await?;
                 self.recorder.finish(finished);
             }
+            self.recorder.hurry();
         }
     }
 
@@ -179,13 +180,12 @@ impl Worker {
     fn command(&self, task: &DatumTask, argv: &[String], stdin: &[String]) -> Command {
         let spec = &self.job.version.spec;
         let view = self.slot.slot.view();
-        let code = view.code.as_ref().map(|code| code.display().to_string());
         Command {
             argv: argv.to_vec(),
             stdin: (!stdin.is_empty())
                 .then(|| stdin.iter().flat_map(|line| [line, "\n"]).collect::<String>().into()),
             env: datum_environment(&self.job, task, &self.environment, view),
-            working_dir: spec.transform.working_dir.clone().or(code),
+            working_dir: Some(start_folder(spec.transform.working_dir.as_deref(), view.code.as_deref())),
             timeout: spec.datum_timeout.map(|Millis(ms)| Duration::from_millis(ms)),
         }
     }
@@ -418,9 +418,32 @@ fn now() -> Timestamp {
     Timestamp(since.as_millis() as u64)
 }
 
+/// Where the program starts, as Pachyderm has it: a relative folder is taken from `/`; without one, it is that of the
+/// code, else `/`. [`crate::program`] looks for the program from there, too.
+fn start_folder(working_dir: Option<&str>, code: Option<&Path>) -> String {
+    let root = Path::new("/");
+    let folder = working_dir.map(|dir| root.join(dir)).or_else(|| code.map(Path::to_owned));
+    folder.unwrap_or_else(|| root.to_owned()).display().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_start_in_the_given_folder_or_that_of_the_code_or_the_root() {
+        let code = Some(Path::new(CODE_FOLDER));
+        let cases = [
+            (None, None, "/"),
+            (None, code, CODE_FOLDER),
+            (Some("/tmp"), code, "/tmp"),
+            (Some("tmp"), None, "/tmp"),
+            (Some("tmp"), code, "/tmp"),
+        ];
+        for (working_dir, code, expected) in cases {
+            assert_eq!(start_folder(working_dir, code), expected, "{working_dir:?} {code:?}");
+        }
+    }
 
     #[test]
     fn retries_back_off_and_stay_bounded() {

@@ -188,7 +188,8 @@ async fn read_file(
             .lock()
             .read_to_end(&mut content)
             .map_err(|error| CommandError::user(format!("cannot read standard input: {error}")))?;
-        let path = RepoPath::parse(&args.addr.path).map_err(|_| {
+        let named = RepoPath::parse(&args.addr.path).ok().filter(|_| !args.addr.path.ends_with('/'));
+        let path = named.ok_or_else(|| {
             CommandError::user("standard input has no name").help("name the file: `repo@branch:/path`")
         })?;
         let size = content.len() as u64;
