@@ -3,7 +3,7 @@
 //! All scratch lies in one folder beside the store, so that inputs can be linked and outputs moved:
 //!
 //! ```text
-//! slots/<pid>-<n>/   a slot's folder, with a lock file that its owner holds
+//! slots/<pid>-<n>/   a slot's folder, or code being written, with a lock file that its owner holds
 //! code/<tree>/       files of `transform.code`, read-only, shared by all slots
 //! jobs/<job>.lock    held by whoever runs the job; the kernel releases it when the holder dies
 //! ```
@@ -12,7 +12,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -82,7 +82,8 @@ impl LocalPool {
         let support = if plain {
             SandboxSupport::Unavailable { reason: "switched off by FLOW_SANDBOX=off".to_owned() }
         } else {
-            probe(&scratch.join("slots").join(format!("probe-{}", std::process::id())), &helper).await
+            probe_locked(&scratch.join("slots").join(format!("probe-{}", std::process::id())), &helper)
+                .await?
         };
         Ok(Self { scratch, environment, support, slots_max, helper, next_slot: AtomicU64::new(0) })
     }
@@ -124,11 +125,13 @@ impl LocalPool {
         Ok(Some(folder))
     }
 
-    /// Writes the files of a code tree beside its final place and renames: a folder that is there is whole.
+    /// Writes the files of a code tree into a slot's folder and renames that: a folder that is there is whole, also
+    /// after a loss of power.
     async fn write_code(&self, reader: &Reader, tree: TreeId, folder: &Path) -> Result<(), EngineError> {
         let fail = |path: &Path| EngineError::io(format!("cannot write the code file `{}`", path.display()));
         let serial = self.next_slot.fetch_add(1, Ordering::Relaxed);
-        let building = self.scratch.join("code").join(format!(".{}-{serial}", std::process::id()));
+        let building = self.scratch.join("slots").join(format!("{}-{serial}", std::process::id()));
+        let lock = lock_slot(&building)?;
         std::fs::create_dir_all(&building).map_err(fail(&building))?;
         let mut files = reader.files(tree).files_with_prefix("");
         loop {
@@ -141,23 +144,26 @@ impl LocalPool {
                 if let Some(parent) = target.parent() {
                     std::fs::create_dir_all(parent).map_err(fail(&target))?;
                 }
-                std::fs::write(&target, reader.blob(entry.blob).await?).map_err(fail(&target))?;
+                let mut file = File::create_new(&target).map_err(fail(&target))?;
+                let content = reader.blob(entry.blob).await?;
+                file.write_all(&content).and_then(|()| file.sync_data()).map_err(fail(&target))?;
                 let mode = if entry.executable { 0o755 } else { 0o644 };
                 std::fs::set_permissions(&target, PermissionsExt::from_mode(mode)).map_err(fail(&target))?;
             }
         }
         match std::fs::rename(&building, folder) {
             // Somebody else was faster; the content is the same.
-            Err(_) if folder.exists() => std::fs::remove_dir_all(&building).map_err(fail(&building)),
-            outcome => outcome.map_err(fail(folder)),
+            Err(_) if folder.exists() => std::fs::remove_dir_all(&building).map_err(fail(&building))?,
+            outcome => outcome.map_err(fail(folder))?,
         }
+        lock.remove();
+        Ok(())
     }
 
     async fn start_slot(&self, code: Option<PathBuf>) -> Result<OwnedSlot, EngineError> {
         let serial = self.next_slot.fetch_add(1, Ordering::Relaxed);
         let root = self.scratch.join("slots").join(format!("{}-{serial}", std::process::id()));
-        let lock = take_slot_lock(&root)
-            .map_err(EngineError::io(format!("cannot lock the slot `{}`", root.display())))?;
+        let lock = lock_slot(&root)?;
         let dirs = SlotDirs::at(&root);
         let sandbox = self.support.sandbox();
         let config = SlotConfig { dirs: dirs.clone(), code, sandbox, helper: self.helper.clone() };
@@ -171,7 +177,7 @@ pub(crate) struct OwnedSlot {
     pub(crate) slot: Slot,
     pub(crate) dirs: SlotDirs,
     pub(crate) sandbox: Sandbox,
-    lock: SlotLock,
+    lock: FileLock,
 }
 
 impl OwnedSlot {
@@ -179,30 +185,12 @@ impl OwnedSlot {
     pub(crate) async fn stop(self) {
         let Self { slot, dirs, lock, .. } = self;
         if slot.stop().await.is_ok() {
-            let _: Result<_, _> = tokio::task::spawn_blocking(move || dirs.remove()).await;
-            lock.release();
+            let removed = tokio::task::spawn_blocking(move || dirs.remove()).await;
+            if matches!(removed, Ok(Ok(()))) {
+                lock.remove();
+            }
         }
     }
-}
-
-/// Held as long as a slot's folder is in use.
-struct SlotLock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl SlotLock {
-    fn release(self) {
-        // A lock file that stays is removed by the next run.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-fn take_slot_lock(root: &Path) -> io::Result<SlotLock> {
-    let path = root.with_extension("lock");
-    let file = File::create(&path)?;
-    file.lock()?;
-    Ok(SlotLock { path, _file: file })
 }
 
 /// Removes the folders of slots whose owner is gone: their lock can be taken.
@@ -212,10 +200,9 @@ fn remove_abandoned_slots(slots: &Path) -> Result<(), EngineError> {
         let path = entry.map_err(fail())?.path();
         if path.extension().is_some_and(|extension| extension == "lock") {
             let Ok(file) = File::open(&path) else { continue };
-            if file.try_lock().is_ok() {
+            if file.try_lock().is_ok() && is_same_file(&file, &path) {
                 SlotDirs::at(path.with_extension("")).remove().map_err(fail())?;
-                // The next run tries again.
-                let _ = std::fs::remove_file(&path);
+                std::fs::remove_file(&path).map_err(fail())?;
             }
         }
     }
@@ -237,26 +224,52 @@ fn remove_abandoned_locks(jobs: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// A job's lock; the kernel releases it when its holder dies.
-struct JobLock {
+/// Finds out whether processes can be contained; what a kill leaves of it is removed as that of any slot.
+async fn probe_locked(root: &Path, helper: &Helper) -> Result<SandboxSupport, EngineError> {
+    let lock = lock_slot(root)?;
+    let support = probe(root, helper).await;
+    if !root.exists() {
+        lock.remove();
+    }
+    Ok(support)
+}
+
+/// Held as long as a slot's folder is in use, and left behind if the folder is: the next run removes both.
+fn lock_slot(root: &Path) -> Result<FileLock, EngineError> {
+    FileLock::wait_for(root.with_extension("lock"))
+        .map_err(EngineError::io(format!("cannot lock the slot `{}`", root.display())))
+}
+
+/// A locked file. The kernel releases the lock when its holder dies; a file that stays then locks nothing.
+struct FileLock {
     path: PathBuf,
     _file: File,
 }
 
-impl Drop for JobLock {
-    fn drop(&mut self) {
-        // Whoever waits for this file gets a lock on a name that is gone, notices, and takes the new one.
+impl FileLock {
+    fn wait_for(path: PathBuf) -> io::Result<Self> {
+        loop {
+            let file = File::options().create(true).append(true).open(&path)?;
+            file.lock()?;
+            if is_same_file(&file, &path) {
+                return Ok(Self { path, _file: file });
+            }
+        }
+    }
+
+    /// Whoever waits for this file gets a lock on a name that is gone, notices, and takes the new one.
+    fn remove(&self) {
+        // A file that stays is removed by a later run.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-fn lock_job(path: PathBuf) -> io::Result<JobLock> {
-    loop {
-        let file = File::options().create(true).append(true).open(&path)?;
-        file.lock()?;
-        if is_same_file(&file, &path) {
-            return Ok(JobLock { path, _file: file });
-        }
+/// A job's lock: its file goes with it.
+struct JobLock(FileLock);
+
+impl Drop for JobLock {
+    fn drop(&mut self) {
+        self.0.remove();
     }
 }
 
@@ -309,7 +322,7 @@ impl WorkerPool for LocalPool {
     async fn lock(&self, job: JobId) -> Result<Box<dyn Send>, EngineError> {
         let path = self.scratch.join("jobs").join(format!("{job}.lock"));
         let name = path.display().to_string();
-        let locked = tokio::task::spawn_blocking(move || lock_job(path)).await;
+        let locked = tokio::task::spawn_blocking(move || FileLock::wait_for(path).map(JobLock)).await;
         let lock = locked.map_err(io::Error::other).flatten();
         Ok(Box::new(lock.map_err(EngineError::io(format!("cannot lock `{name}`")))?))
     }
