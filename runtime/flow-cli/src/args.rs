@@ -43,27 +43,16 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a workspace: an example repo and pipeline to build on
     Init(commands::init::InitArgs),
-    /// Check the specs, offline
     Validate(commands::validate::ValidateArgs),
-    /// Show what `apply` would do: resources, fields, and the data work that follows
     Plan(commands::plan::PlanArgs),
-    /// Carry out a plan and run the jobs that follow
     Apply(commands::apply::ApplyArgs),
-    /// Remove everything that was applied
     Destroy(commands::apply::DestroyArgs),
-    /// Put files into a repo
     Put(commands::put::PutArgs),
-    /// Copy files out of a repo
     Get(commands::get::GetArgs),
-    /// Print a file
     Cat(commands::get::CatArgs),
-    /// List files
     Ls(commands::ls::LsArgs),
-    /// Remove files from a repo
     Rm(commands::put::RmArgs),
-    /// Show what differs between two versions
     Diff(commands::diff::DiffArgs),
     /// Repos
     #[command(subcommand)]
@@ -86,13 +75,9 @@ pub(crate) enum Command {
     /// Operations: the log of all changes, and undo
     #[command(subcommand)]
     Op(commands::op::OpCommand),
-    /// Show how a file or commit was made, or what was made from it
     Provenance(commands::provenance::ProvenanceArgs),
-    /// Check the store for damage
     Fsck(commands::fsck::FsckArgs),
-    /// Print a completion script for a shell
     Completion(commands::completion::CompletionArgs),
-    /// Print the version
     Version(commands::completion::VersionArgs),
 }
 
@@ -138,6 +123,26 @@ mod tests {
     use clap::CommandFactory;
 
     use super::Arguments;
+
+    fn leaves(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
+        let mut below = command.get_subcommands().filter(|below| below.get_name() != "help").peekable();
+        if below.peek().is_none() {
+            found.push((name.to_owned(), command.clone()));
+        }
+        below.for_each(|below| leaves(below, &format!("{name} {}", below.get_name()), found));
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_has_examples_of_itself() {
+        let mut found = Vec::new();
+        leaves(&Arguments::command(), "flow", &mut found);
+        assert!(found.len() > 30, "{}", found.len());
+        for (name, command) in found {
+            assert!(command.get_about().is_some(), "{name} has no help");
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains(&format!("  {name}")), "{name} has no example: {examples}");
+        }
+    }
 
     #[test]
     fn arguments_are_consistent() {

@@ -13,7 +13,7 @@ use flow_model::{
     state::{JobState, PipelineState},
 };
 
-use crate::{error::CommandError, session::Open};
+use crate::{condition::running, error::CommandError, session::Open};
 
 /// The fewest digits of an id that are looked up.
 const DIGITS_MIN: usize = 4;
@@ -114,6 +114,12 @@ impl Open {
         }
         if let Some(error) = too_short("job", text) {
             return Ok(error);
+        }
+        let starts = |job: &JobId| text.len() >= DIGITS_MIN && job.to_string().starts_with(text);
+        if running(&self.workspace).iter().any(starts) {
+            return Ok(CommandError::user(format!("job `{text}` has not ended yet")).help(format!(
+                "`flow job ls` shows how far it is, `flow job wait {text}` waits for its end"
+            )));
         }
         self.no_pipeline(text, "job or pipeline").await
     }

@@ -18,6 +18,7 @@ mod condition;
 mod error;
 mod find;
 mod planning;
+mod running;
 mod session;
 mod settings;
 mod ui;

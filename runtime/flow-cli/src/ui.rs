@@ -28,6 +28,7 @@ pub(crate) mod style {
 }
 
 /// Where a command talks.
+#[derive(Clone, Copy)]
 pub(crate) struct Ui {
     can_ask: bool,
 }

@@ -28,9 +28,7 @@ use crate::{
 /// What to do with branches.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BranchCommand {
-    /// List branches
     Ls(BranchLsArgs),
-    /// Make a branch, or move one to another commit
     Set(BranchSetArgs),
 }
 

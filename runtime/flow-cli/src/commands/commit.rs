@@ -29,9 +29,7 @@ use crate::{
 /// What to do with commits.
 #[derive(Debug, Subcommand)]
 pub(crate) enum CommitCommand {
-    /// List commits, newest first
     Ls(CommitLsArgs),
-    /// Show a commit: what it changed, where it came from, what it set in motion
     Show(CommitShowArgs),
 }
 
@@ -53,7 +51,7 @@ pub(crate) struct CommitLsArgs {
     output: OutputArgs,
 }
 
-/// Show a commit
+/// Show a commit: what it changed, where it came from, what it set in motion
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flow commit show images@master\n  flow commit show images@master^\n  flow commit show total@1b725c --json"

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     Exit,
     args::OutputArgs,
-    condition::{Condition, Look},
+    condition::{Condition, Look, is_running},
     error::CommandError,
     find::{FoundJob, LivePipeline},
     session::Open,
@@ -27,15 +27,13 @@ use crate::{
 /// What to do with pipelines.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PipelineCommand {
-    /// List pipelines and how they stand
     Ls(PipelineLsArgs),
-    /// Show a pipeline: how it stands, its last job, its spec
     Show(PipelineShowArgs),
 }
 
-/// List pipelines
+/// List pipelines and how they stand
 ///
-/// The state of a pipeline is `up to date`, `has work` (`flow apply` runs it), `failed` (its newest job did, and nothing
+/// The state of a pipeline is `up to date`, `running`, `has work` (`flow apply` runs it), `failed` (its newest job did, and nothing
 /// has changed since), `waiting for data in REPO`, or `broken` (its program cannot be found).
 #[derive(Debug, Args)]
 #[command(
@@ -46,7 +44,7 @@ pub(crate) struct PipelineLsArgs {
     output: OutputArgs,
 }
 
-/// Show a pipeline
+/// Show a pipeline: how it stands, its last job, its spec
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flow pipeline show edges\n  flow pipeline show edges -o yaml")]
 pub(crate) struct PipelineShowArgs {
@@ -221,7 +219,11 @@ async fn ls(args: &PipelineLsArgs, settings: &Settings, ui: &Ui) -> Result<Exit,
 async fn row(open: &Open, look: &Look, pipeline: &LivePipeline) -> Result<PipelineRow, CommandError> {
     let condition = look.at(&open.snapshot, &pipeline.name).await?;
     let last = open.last_job(&pipeline.name).await?;
-    Ok(PipelineRow::new(pipeline, &condition, last.as_ref()))
+    let mut row = PipelineRow::new(pipeline, &condition, last.as_ref());
+    if condition.next_job().is_some_and(|job| is_running(&open.workspace, job)) {
+        (row.state, row.state_in_words) = ("running", "running".to_owned());
+    }
+    Ok(row)
 }
 
 async fn show(args: &PipelineShowArgs, settings: &Settings, ui: &Ui) -> Result<Exit, CommandError> {

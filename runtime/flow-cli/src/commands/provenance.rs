@@ -187,6 +187,8 @@ fn job_view(job: &MadeByJob, version: Option<&PipelineVersion>) -> JobView {
         attempts: datum.attempts,
         runner: datum.runner.clone(),
     };
+    let mut datums: Vec<DatumView> = job.datums.iter().map(datum).collect();
+    datums.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
     JobView {
         job: job.job,
         pipeline: job.pipeline.to_string(),
@@ -198,7 +200,7 @@ fn job_view(job: &MadeByJob, version: Option<&PipelineVersion>) -> JobView {
         tool_version: job.tool_version.clone(),
         finished: words::time(job.finished),
         reads: job.reads.clone(),
-        datums: job.datums.iter().map(datum).collect(),
+        datums,
     }
 }
 
@@ -287,12 +289,12 @@ fn datum_line(datum: &DatumView, job: JobId) -> String {
         if datum.ran_in == job { String::new() } else { format!(" in job {}, reused", datum.ran_in.short()) };
     let tries = if datum.attempts > 1 { format!(", try {}", datum.attempts) } else { String::new() };
     format!(
-        "datum {} ({}) ran {}{reused} for {}{tries} by {}",
+        "datum {} ({}) ran {} for {}{tries} by {}{reused}",
         datum.label,
         datum.id.short(),
         datum.started,
         words::millis(flow_model::time::Millis(datum.wall_millis)),
-        datum.runner
+        datum.runner,
     )
 }
 

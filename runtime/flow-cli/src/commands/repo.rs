@@ -25,9 +25,7 @@ use crate::{
 /// What to do with repos.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RepoCommand {
-    /// List repos
     Ls(RepoLsArgs),
-    /// Show a repo: its data, who keeps it and who reads it
     Show(RepoShowArgs),
 }
 
@@ -39,7 +37,7 @@ pub(crate) struct RepoLsArgs {
     output: OutputArgs,
 }
 
-/// Show a repo
+/// Show a repo: its data, who keeps it and who reads it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flow repo show images\n  flow repo show images -o yaml")]
 pub(crate) struct RepoShowArgs {

@@ -44,7 +44,7 @@ pub(crate) async fn run_jobs(
             "processes are not contained: {reason}. Inputs are copies below `$FLOW_PFS`; nothing keeps a program from writing elsewhere"
         ));
     }
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt(*ui);
     let around = Surroundings {
         name: &workspace.project,
         project,
@@ -69,10 +69,11 @@ fn exit_of(reports: &[PipelineReport]) -> Exit {
 }
 
 /// Turns true at the first Ctrl-C; the second one ends the process at once.
-fn stop_on_interrupt() -> watch::Receiver<bool> {
+fn stop_on_interrupt(ui: Ui) -> watch::Receiver<bool> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
+            ui.say("stopping: datums that run are finished first; Ctrl-C again kills them");
             // Nobody listens any more when the jobs have ended.
             let _ = stop.send(true);
             if tokio::signal::ctrl_c().await.is_ok() {

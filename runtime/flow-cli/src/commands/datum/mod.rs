@@ -8,6 +8,7 @@ use flow_model::{
     datum::{DatumInput, InputContent},
     digest::{DatumId, DatumKey, JobId},
     job::DatumStatus,
+    name::PipelineName,
 };
 use serde::Serialize;
 
@@ -16,7 +17,8 @@ use crate::{
     args::OutputArgs,
     commands::job::{StreamArgs, print_log},
     error::CommandError,
-    find::{FoundJob, JobDatum, label},
+    find::{JobDatum, label},
+    running::{self, RunningJob},
     session::Open,
     settings::Settings,
     ui::Ui,
@@ -29,13 +31,9 @@ use crate::{
 /// What to do with datums.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatumCommand {
-    /// List the datums of a job
     Ls(DatumLsArgs),
-    /// Show a datum: what it read and wrote, and how it ran
     Show(show::DatumShowArgs),
-    /// Print what a datum wrote to standard output and standard error
     Logs(DatumLogsArgs),
-    /// Explain why a datum was run or reused
     Why(why::DatumWhyArgs),
 }
 
@@ -82,7 +80,7 @@ impl StatusFilter {
     }
 }
 
-/// Print what a datum wrote
+/// Print what a datum wrote to standard output and standard error
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flow datum logs 7f2d01\n  flow datum logs 7f2d01 --stderr --job edges")]
 pub(crate) struct DatumLogsArgs {
@@ -177,12 +175,12 @@ impl Row for DatumRow {
 }
 
 impl DatumRow {
-    fn new(datum: &JobDatum, job: &FoundJob) -> Self {
+    fn new(datum: &JobDatum, job: JobId, pipeline: &PipelineName) -> Self {
         Self {
             id: datum.id,
-            job: job.id,
-            pipeline: job.pipeline.to_string(),
-            status: datum.entry.status(job.id),
+            job,
+            pipeline: pipeline.to_string(),
+            status: datum.entry.status(job),
             label: label(&datum.record.inputs),
             inputs: datum.record.inputs.iter().map(InputView::from).collect(),
             key: datum.entry.key,
@@ -208,14 +206,36 @@ pub(crate) async fn run(command: DatumCommand, settings: &Settings, ui: &Ui) -> 
 
 async fn ls(args: &DatumLsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, CommandError> {
     let open = Open::around(settings).await?;
-    let job = open.job(&args.job).await?;
-    let manifest = open.manifest(&job).await?;
     let passes = |status| args.status.is_none_or(|wanted| wanted.passes(status));
-    let datums = open.datums_of(&manifest, |entry| passes(entry.status(job.id))).await?;
-    let mut rows: Vec<DatumRow> = datums.iter().map(|datum| DatumRow::new(datum, &job)).collect();
+    let mut rows: Vec<DatumRow> = match open.job(&args.job).await {
+        Ok(job) => {
+            let manifest = open.manifest(&job).await?;
+            let datums = open.datums_of(&manifest, |entry| passes(entry.status(job.id))).await?;
+            datums.iter().map(|datum| DatumRow::new(datum, job.id, &job.pipeline)).collect()
+        }
+        Err(error) => {
+            let job = running_job(&open, &args.job, settings).await?.ok_or(error)?;
+            let datums = job.datums(&open).await?;
+            let rows = datums.iter().map(|datum| DatumRow::new(datum, job.id, &job.work.pipeline));
+            rows.filter(|row| passes(row.status)).collect()
+        }
+    };
     rows.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
     listing::print(ui, &args.output, &rows, "no datums")?;
     Ok(Exit::Done)
+}
+
+/// The one job that is run now and whose id or pipeline is meant: its finished datums can be listed already.
+async fn running_job(
+    open: &Open,
+    text: &str,
+    settings: &Settings,
+) -> Result<Option<RunningJob>, CommandError> {
+    let is_meant = |job: &RunningJob| {
+        job.work.pipeline.as_str() == text || (text.len() >= 4 && job.id.to_string().starts_with(text))
+    };
+    let mut jobs = running::jobs(open, None, settings).await?.into_iter().filter(is_meant);
+    Ok(jobs.next().filter(|_| jobs.next().is_none()))
 }
 
 async fn logs(args: &DatumLogsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, CommandError> {

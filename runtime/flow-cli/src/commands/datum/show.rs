@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Show a datum
+/// Show a datum: what it read and wrote, and how it ran
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,7 +67,7 @@ pub(super) async fn show(args: &DatumShowArgs, settings: &Settings, ui: &Ui) -> 
     let open = Open::around(settings).await?;
     let found = open.datum(&args.datum.datum, args.datum.job.as_deref()).await?;
     let datum = open.details(found.id, found.entry).await?;
-    let row = DatumRow::new(&datum, &found.job);
+    let row = DatumRow::new(&datum, found.job.id, &found.job.pipeline);
     let view = view(row, &datum, &found.manifest);
     details::print(ui, &args.output, &view, &describe(&view))?;
     Ok(Exit::Done)

@@ -19,7 +19,7 @@ use flow_model::{
 };
 use flow_plan::{
     fields::{Effect, effect},
-    resources::{Details as DiffDetails, Mode, diff},
+    resources::{CodeDiff, Details as DiffDetails, Mode, diff},
 };
 use serde::Serialize;
 
@@ -33,6 +33,7 @@ use crate::{
     settings::Settings,
     ui::Ui,
     view::{
+        self,
         details::{self, Details},
         words,
     },
@@ -114,12 +115,12 @@ struct Previous {
 pub(super) async fn why(args: &DatumWhyArgs, settings: &Settings, ui: &Ui) -> Result<Exit, CommandError> {
     let open = Open::around(settings).await?;
     let found = open.datum(&args.datum.datum, args.datum.job.as_deref()).await?;
-    let view = view(&open, &found, args.datum.job.is_none()).await?;
+    let view = explain(&open, &found, args.datum.job.is_none()).await?;
     details::print(ui, &args.output, &view, &describe(&view))?;
     Ok(Exit::Done)
 }
 
-async fn view(open: &Open, found: &FoundDatum, newest: bool) -> Result<WhyView, CommandError> {
+async fn explain(open: &Open, found: &FoundDatum, newest: bool) -> Result<WhyView, CommandError> {
     let FoundDatum { job, manifest, id, entry } = found;
     let datum = open.details(*id, *entry).await?;
     let jobs = open.jobs(Some(&job.pipeline)).await?;
@@ -276,10 +277,21 @@ async fn fields_between(
     let reader = open.snapshot.reader();
     let old: PipelineVersion = reader.stored(before.version.0).await?;
     let new: PipelineVersion = reader.stored(after.version.0).await?;
-    Ok(differences(&after.pipeline, old, new))
+    let code = match (old.code_tree, new.code_tree) {
+        (before, Some(after)) if before != Some(after) => {
+            view::code::diff_stored(&reader, before, after).await?
+        }
+        _ => CodeDiff::default(),
+    };
+    Ok(differences(&after.pipeline, old, new, code))
 }
 
-fn differences(pipeline: &PipelineName, old: PipelineVersion, new: PipelineVersion) -> Vec<FieldChange> {
+fn differences(
+    pipeline: &PipelineName,
+    old: PipelineVersion,
+    new: PipelineVersion,
+    code: CodeDiff,
+) -> Vec<FieldChange> {
     let addr = ResourceAddr::Pipeline(pipeline.clone());
     let wanted = DesiredResource {
         resource: Resource::Pipeline(Box::new(new)),
@@ -295,7 +307,8 @@ fn differences(pipeline: &PipelineName, old: PipelineVersion, new: PipelineVersi
         protected: false,
     };
     let nowhere = |_: &ResourceAddr, _: &str| None;
-    let details = DiffDetails { folders: &BTreeMap::new(), code: &BTreeMap::new(), locate: &nowhere };
+    let code = BTreeMap::from([(pipeline.clone(), code)]);
+    let details = DiffDetails { folders: &BTreeMap::new(), code: &code, locate: &nowhere };
     let (desired, live) = (Desired::from([(addr.clone(), wanted)]), Live::from([(addr, live)]));
     let changes = diff(&desired, &live, Mode::Apply, &details);
     let fields = changes.into_iter().flat_map(|change| change.fields);

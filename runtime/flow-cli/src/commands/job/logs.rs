@@ -14,9 +14,9 @@ use crate::{
     view::words,
 };
 
-/// Print what the datums of a job wrote
+/// Print what the datums of a job wrote, failed ones first
 ///
-/// Failed datums come first. Of a datum whose result was reused, the log of the run that made the result is shown.
+/// Of a datum whose result was reused, the log of the run that made the result is shown.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,7 +1,6 @@
 //! `flow job`: jobs, what they did, what their datums wrote, and waiting for them.
 
 mod logs;
-mod running;
 mod show;
 mod wait;
 
@@ -13,8 +12,10 @@ pub(crate) use self::logs::{StreamArgs, print_log};
 use crate::{
     Exit,
     args::OutputArgs,
+    condition::started,
     error::CommandError,
     find::FoundJob,
+    running::{self, RunningJob},
     session::Open,
     settings::Settings,
     ui::Ui,
@@ -27,13 +28,9 @@ use crate::{
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
-    /// List jobs, newest first
     Ls(JobLsArgs),
-    /// Show a job: inputs, counts, output, and every failed datum
     Show(show::JobShowArgs),
-    /// Print what the datums of a job wrote, failed ones first
     Logs(logs::JobLogsArgs),
-    /// Wait until a job has ended; fails if it failed
     Wait(wait::JobWaitArgs),
 }
 
@@ -107,6 +104,23 @@ impl From<&FoundJob> for JobRow {
     }
 }
 
+impl JobRow {
+    async fn running(job: &RunningJob, open: &Open) -> Result<Self, CommandError> {
+        Ok(Self {
+            id: job.id.to_string(),
+            pipeline: job.work.pipeline.to_string(),
+            status: "running",
+            counts: job.counts(open).await?,
+            started: started(&open.workspace, job.id).map(words::time),
+            finished: None,
+            wall_millis: None,
+            output: None,
+            version: job.work.version_id.to_string(),
+            commit_set: None,
+        })
+    }
+}
+
 /// Runs a command on jobs.
 pub(crate) async fn run(command: JobCommand, settings: &Settings, ui: &Ui) -> Result<Exit, CommandError> {
     match command {
@@ -123,7 +137,10 @@ async fn ls(args: &JobLsArgs, settings: &Settings, ui: &Ui) -> Result<Exit, Comm
         Some(name) => Some(open.pipeline(name).await?.name),
         None => None,
     };
-    let mut rows = running::rows(&open, pipeline.as_ref(), settings).await?;
+    let mut rows = Vec::new();
+    for job in running::jobs(&open, pipeline.as_ref(), settings).await? {
+        rows.push(JobRow::running(&job, &open).await?);
+    }
     rows.extend(open.jobs(pipeline.as_ref()).await?.iter().map(JobRow::from));
     listing::print(ui, &args.output, &rows, "no jobs")?;
     Ok(Exit::Done)

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Show a job
+/// Show a job: inputs, counts, output, and every failed datum
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(2);
 const NOBODY: &str = "nobody runs it now: `flow apply` does";
 
-/// Wait until a job has ended
+/// Wait until a job has ended; fails if it failed
 ///
 /// With a pipeline: until it and all that it reads from have done their work, or one of them failed. Exits with 4 if
 /// the job failed.

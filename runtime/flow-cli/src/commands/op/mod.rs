@@ -30,11 +30,8 @@ use crate::{
 /// What to do with operations.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OpCommand {
-    /// List operations, newest first
     Log(OpLogArgs),
-    /// Show what an operation changed
     Show(OpShowArgs),
-    /// Take an operation back, by a new operation
     Undo(undo::OpUndoArgs),
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn undo(args: &OpUndoArgs, settings: &Settings, ui: &Ui) -> Res
     for change in &changes {
         restore(&mut transaction, change)?;
     }
-    let what = format!("{} {}: {}", kind_word(operation.kind), id.short(), operation.description);
+    let what = describe(id, operation);
     let description = format!("undo {what}");
     let meta = OperationMeta { kind: OperationKind::Undo, description, stamp: stamp(settings) };
     transaction.publish(meta).await?;
@@ -76,6 +76,14 @@ pub(super) async fn undo(args: &OpUndoArgs, settings: &Settings, ui: &Ui) -> Res
     text(&restored).lines().for_each(|line| ui.say(&format!("  {line}")));
     ui.say("`flow plan` shows what differs from the files now; `flow op undo` takes this back");
     Ok(Exit::Done)
+}
+
+/// What is undone, in a line; an undo of an undo does not repeat what that said.
+fn describe(id: OperationId, operation: &Operation) -> String {
+    match operation.kind {
+        OperationKind::Undo => format!("the undo {}", id.short()),
+        kind => format!("{} {}: {}", kind_word(kind), id.short(), operation.description),
+    }
 }
 
 fn reversed(change: ViewChange) -> ViewChange {
