@@ -51,14 +51,16 @@ fn edit(workspace: &Workspace, random: &mut Random) {
         3 => {
             let spec = workspace.path().join("flows.yaml");
             let text = fs::read_to_string(&spec).unwrap();
-            let (from, to) = if text.contains("a-z") { ("a-z A-Z", "0-4 5-9") } else { ("0-4 5-9", "a-z A-Z") };
+            let (from, to) =
+                if text.contains("a-z") { ("a-z A-Z", "0-4 5-9") } else { ("0-4 5-9", "a-z A-Z") };
             fs::write(&spec, text.replace(from, to)).unwrap();
         }
         _ => {
             let spec = workspace.path().join("flows.yaml");
             let text = fs::read_to_string(&spec).unwrap();
             let (from, to) = if text.contains("glob: /*") { ("glob: /*", "glob: /**") } else { ("", "") };
-            let text = if from.is_empty() { text.replace("glob: /**", "glob: /*") } else { text.replace(from, to) };
+            let text =
+                if from.is_empty() { text.replace("glob: /**", "glob: /*") } else { text.replace(from, to) };
             fs::write(&spec, text).unwrap();
         }
     }
@@ -68,7 +70,11 @@ fn edit(workspace: &Workspace, random: &mut Random) {
 fn foretold(plan: &Value) -> Counts {
     let group = |forecast: &Value, action: &str| -> u64 {
         let groups = forecast["groups"].as_array().unwrap();
-        groups.iter().filter(|group| group["action"] == action).map(|group| group["datums"].as_u64().unwrap()).sum()
+        groups
+            .iter()
+            .filter(|group| group["action"] == action)
+            .map(|group| group["datums"].as_u64().unwrap())
+            .sum()
     };
     let known = |forecast: &&Value| forecast.get("unknownUntil").is_none();
     let data = plan["data"].as_array().unwrap().iter().filter(known);
@@ -81,14 +87,17 @@ fn foretold(plan: &Value) -> Counts {
 
 /// The counts of the jobs that ended after the one that `seen` counts.
 fn done(workspace: &Workspace, seen: &mut usize) -> Counts {
-    let jobs: Vec<Value> = serde_json::from_str(&flow(workspace, &["job", "ls", "--json"], 0).stdout).unwrap();
+    let jobs: Vec<Value> =
+        serde_json::from_str(&flow(workspace, &["job", "ls", "--json"], 0).stdout).unwrap();
     let new = jobs.len() - *seen;
     *seen = jobs.len();
     let count = |job: &Value, what: &str| job["counts"][what].as_u64().unwrap();
     // The newest come first.
     jobs[..new]
         .iter()
-        .map(|job| (job["pipeline"].as_str().unwrap().to_owned(), (count(job, "processed"), count(job, "reused"))))
+        .map(|job| {
+            (job["pipeline"].as_str().unwrap().to_owned(), (count(job, "processed"), count(job, "reused")))
+        })
         .collect()
 }
 
@@ -109,7 +118,11 @@ fn what_is_foretold_comes_true() {
             flow(&workspace, &["apply", "--auto-approve"], 0);
             let done = done(&workspace, &mut seen);
             for (pipeline, counts) in foretold(&plan) {
-                assert_eq!(done.get(&pipeline), Some(&counts), "seed {seed}, step {step}, pipeline {pipeline}");
+                assert_eq!(
+                    done.get(&pipeline),
+                    Some(&counts),
+                    "seed {seed}, step {step}, pipeline {pipeline}"
+                );
             }
             flow(&workspace, &["plan", "--detailed-exitcode"], 0);
             edit(&workspace, &mut random);
