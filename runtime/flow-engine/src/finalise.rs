@@ -8,8 +8,8 @@ use flow_model::{
     digest::{CommitId, DatumId, DatumKey, ManifestId, RecordId, TreeId},
     forecast::{DatumAction, ResultRef},
     job::{
-        DatumEntry, DatumOutcome, DatumRecord, FinishedDatum, JobCounts, JobFailure, JobManifest, JobStatus,
-        RunFacts,
+        DatumEntry, DatumOutcome, DatumOutput, DatumRecord, FinishedDatum, JobCounts, JobFailure,
+        JobManifest, JobStatus, RunFacts,
     },
     name::BranchName,
     state::{BranchState, JobState, LastJob, ViewKey},
@@ -73,7 +73,7 @@ pub(crate) async fn publish(
     let mut transaction = around.project.begin(Some(&snapshot));
     transaction.adopt(packs);
     let reader = transaction.reader();
-    let mut results = results(&reader, ended).await?;
+    let mut results = results(&transaction, ended).await?;
     let failure = failure(&reader, ended, &mut results).await?;
     let manifest = write(around, ended, &snapshot, &mut transaction, results, failure).await?;
     let description = format!(
@@ -90,7 +90,8 @@ pub(crate) async fn publish(
     Ok(manifest)
 }
 
-async fn results<'a>(reader: &Reader, ended: &Ended<'a>) -> Result<Results<'a>, EngineError> {
+async fn results<'a>(transaction: &Transaction, ended: &Ended<'a>) -> Result<Results<'a>, EngineError> {
+    let reader = &transaction.reader();
     let base = ended.last.filter(|last| last.status == JobStatus::Success);
     let mut results =
         Results { base, entries: Edits::new(), outputs: OutputEdits::default(), cache: Vec::new() };
@@ -110,15 +111,20 @@ async fn results<'a>(reader: &Reader, ended: &Ended<'a>) -> Result<Results<'a>, 
         }
         let entry = match decision.action {
             DatumAction::Drop => None,
-            DatumAction::Reuse(result) => Some(reused_entry(reader, wanted.get(&id).copied(), result).await?),
-            DatumAction::Process => ended.finished.get(&id).map(|datum| finished_entry(ended.spec, datum)),
-        };
-        if let Some(entry) = entry.filter(|entry| entry.outcome == DatumOutcome::Success) {
-            results.outputs.add(id, &record(reader, entry.record).await?.outputs);
-            if entry.ran_in == ended.spec.job {
-                results.cache.push((entry.key, ResultRef { record: entry.record, facts: entry.facts }));
+            DatumAction::Reuse(result) => {
+                let (entry, outputs) = reused(transaction, wanted.get(&id).copied(), result).await?;
+                results.outputs.add(id, &outputs);
+                Some(entry)
             }
-        }
+            DatumAction::Process => {
+                let entry = ended.finished.get(&id).map(|datum| finished_entry(ended.spec, datum));
+                if let Some(entry) = entry.filter(|entry| entry.outcome == DatumOutcome::Success) {
+                    results.outputs.add(id, &record(reader, entry.record).await?.outputs);
+                    results.cache.push((entry.key, ResultRef { record: entry.record, facts: entry.facts }));
+                }
+                entry
+            }
+        };
         results.entries.insert(id.0.as_bytes().to_vec(), entry.map(|entry| entry.encode()));
     }
     Ok(results)
@@ -128,21 +134,32 @@ async fn record(reader: &Reader, id: RecordId) -> Result<DatumRecord, EngineErro
     Ok(reader.stored(id.0).await?)
 }
 
-async fn reused_entry(
-    reader: &Reader,
+/// The entry and the outputs of a datum whose result was known. What made that result may have read the same content elsewhere: the
+/// record of this datum says where this one reads, as if it had run.
+async fn reused(
+    transaction: &Transaction,
     wanted: Option<&(Datum, DatumKey)>,
     result: ResultRef,
-) -> Result<DatumEntry, EngineError> {
+) -> Result<(DatumEntry, Vec<DatumOutput>), EngineError> {
     let (datum, key) = wanted.ok_or_else(|| EngineError::Missing { what: "a reused datum".to_owned() })?;
+    let reader = transaction.reader();
     let facts: RunFacts = reader.stored(result.facts).await?;
-    Ok(DatumEntry {
+    let mut known = record(&reader, result.record).await?;
+    let record = if known.inputs == datum.inputs {
+        result.record
+    } else {
+        known.inputs.clone_from(&datum.inputs);
+        RecordId(transaction.put_stored(&known))
+    };
+    let entry = DatumEntry {
         outcome: DatumOutcome::Success,
         key: *key,
         inputs: datum.inputs_digest(),
-        record: result.record,
+        record,
         facts: result.facts,
         ran_in: facts.job,
-    })
+    };
+    Ok((entry, known.outputs))
 }
 
 fn finished_entry(spec: &JobSpec, datum: &FinishedDatum) -> DatumEntry {
