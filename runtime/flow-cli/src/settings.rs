@@ -62,7 +62,8 @@ impl Settings {
 
     /// A path as the user gave it, from the folder where the command was started.
     pub(crate) fn path(&self, given: &Path) -> PathBuf {
-        self.folder.join(given)
+        // `.` in the middle is nothing to show to anybody.
+        self.folder.join(given).components().collect()
     }
 }
 
