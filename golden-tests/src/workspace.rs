@@ -76,9 +76,17 @@ impl Workspace {
         self.root.path()
     }
 
-    /// Runs everything from now on as this user, whom the copy must belong to. Only root can.
-    pub fn act_as(&mut self, user: u32) {
+    /// Runs everything from now on as this user, whom the copy must belong to. Only root can. The binary is copied to
+    /// where that user may read it.
+    ///
+    /// # Errors
+    /// [`Failure::Io`] if the binary cannot be copied.
+    pub fn act_as(&mut self, user: u32) -> Result<(), Failure> {
+        let copy = self.root.path().join("flow-under-test");
+        fs::copy(&self.flow, &copy).map_err(Failure::io("copy", &self.flow))?;
+        self.flow = copy;
         self.user = Some(user);
+        Ok(())
     }
 
     /// Runs `flow` with these arguments in the copy, with nothing on standard input.

@@ -139,7 +139,7 @@ impl Trial {
         let mut workspace = Workspace::copy_of(&from, &[], flow).unwrap();
         if let Some(user) = user {
             give(workspace.root(), user);
-            workspace.act_as(user);
+            workspace.act_as(user).unwrap();
         }
         Self { workspace, place, hole, mark }
     }

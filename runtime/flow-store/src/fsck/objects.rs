@@ -238,6 +238,11 @@ impl Scan<'_> {
             let object = slot.container.name(&digest);
             let end = u64::from(slot.offset) + u64::from(slot.length);
             if sizes.get(&object).is_none_or(|size| !slot.is_large() && end > *size) {
+                if !self.named.contains(name) {
+                    // Run and pack are written side by side: a crash may leave the one without the other.
+                    self.leftovers.push(name.to_owned());
+                    return Ok(());
+                }
                 self.problems.add(
                     name,
                     Some(digest),
